@@ -1,0 +1,94 @@
+package eventflow
+
+import (
+	"context"
+	"errors"
+	"slices"
+)
+
+// Batch as a flow's parameter asks for many events of one lane in one run; runner.BatchOf sets how many and how long to
+// wait for them. Return a [BatchError] when some items failed: only those are tried again.
+type Batch[T any] []Item[T]
+
+// Item is one event of a [Batch] and its payload.
+type Item[T any] struct {
+	Value T
+	Event *Event
+}
+
+// Values gives the payloads alone.
+func (b Batch[T]) Values() []T {
+	vs := make([]T, len(b))
+	for i := range b {
+		vs[i] = b[i].Value
+	}
+	return vs
+}
+
+// decode fills b with the events that fit; kept are their indexes among evs, bad says why the others do not.
+func (b *Batch[T]) decode(f *Flow, evs []*Event) (kept []int, bad BatchError) {
+	*b = make(Batch[T], 0, len(evs))
+	for i, ev := range evs {
+		it := Item[T]{Event: ev}
+		if err := decodeAny(f.codec, ev, &it.Value); err != nil {
+			bad.Add(i, &DecodeError{Flow: f.name, Source: ev.Source, ID: ev.ID, Err: err})
+			continue
+		}
+		*b = append(*b, it)
+		kept = append(kept, i)
+	}
+	return kept, bad
+}
+
+type batchParameter interface {
+	decode(f *Flow, evs []*Event) (kept []int, bad BatchError)
+}
+
+// callBatch calls the flow with what can be decoded. The other items fail alone; the indexes of the flow's own
+// BatchError become those of the run's events.
+func callBatch[P, R any](ctx context.Context, f *Flow, run *Run, fn func(context.Context, P) (R, error)) (r R, err error) {
+	var p P
+	kept, bad := any(&p).(batchParameter).decode(f, run.Events())
+	if len(kept) == 0 && len(bad.Items) > 0 {
+		return r, bad.Err()
+	}
+	r, err = fn(ctx, p)
+	if err == nil || len(bad.Items) == 0 {
+		if err == nil {
+			err = bad.Err()
+		}
+		return r, err
+	}
+	var own *BatchError
+	if errors.As(err, &own) {
+		for _, it := range own.Items {
+			if it.Index < 0 || it.Index >= len(kept) {
+				return r, err // it names no item of ours: the whole batch failed
+			}
+			bad.Add(kept[it.Index], it.Err)
+		}
+	} else {
+		for _, i := range kept {
+			bad.Add(i, err)
+		}
+	}
+	slices.SortFunc(bad.Items, func(a, b ItemError) int { return a.Index - b.Index })
+	return r, bad.Err()
+}
+
+// Many as a flow's result publishes each element as an event of its own. A plain slice is one payload. A nil pointer
+// among the elements publishes nothing.
+type Many[T any] []T
+
+func (m Many[T]) each(emit func(any) error) error {
+	for i := range m {
+		if err := emit(m[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type manyResult interface {
+	each(emit func(any) error) error
+}
