@@ -25,12 +25,13 @@ func (b Batch[T]) Values() []T {
 	return vs
 }
 
-// decode fills b with the events that fit; kept are their indexes among evs, bad says why the others do not.
-func (b *Batch[T]) decode(f *Flow, evs []*Event) (kept []int, bad BatchError) {
+// decode fills b with the run's events that fit; kept are their indexes, bad says why the others do not.
+func (b *Batch[T]) decode(f *Flow, run *Run) (kept []int, bad BatchError) {
+	evs, codec := run.Events(), run.decoder(f)
 	*b = make(Batch[T], 0, len(evs))
 	for i, ev := range evs {
 		it := Item[T]{Event: ev}
-		if err := decodeAny(f.codec, ev, &it.Value); err != nil {
+		if err := decodeAny(codec, ev, &it.Value); err != nil {
 			bad.Add(i, &DecodeError{Flow: f.name, Source: ev.Source, ID: ev.ID, Err: err})
 			continue
 		}
@@ -41,14 +42,14 @@ func (b *Batch[T]) decode(f *Flow, evs []*Event) (kept []int, bad BatchError) {
 }
 
 type batchParameter interface {
-	decode(f *Flow, evs []*Event) (kept []int, bad BatchError)
+	decode(f *Flow, run *Run) (kept []int, bad BatchError)
 }
 
 // callBatch calls the flow with what can be decoded. The other items fail alone; the indexes of the flow's own
 // BatchError become those of the run's events.
 func callBatch[P, R any](ctx context.Context, f *Flow, run *Run, fn func(context.Context, P) (R, error)) (r R, err error) {
 	var p P
-	kept, bad := any(&p).(batchParameter).decode(f, run.Events())
+	kept, bad := any(&p).(batchParameter).decode(f, run)
 	if len(kept) == 0 && len(bad.Items) > 0 {
 		return r, bad.Err()
 	}

@@ -22,7 +22,8 @@ type Broker interface {
 type Publisher interface {
 	// Publish hands the whole slice to the client and returns when the broker has taken the events. A *[PublishError]
 	// says which were not taken; any other error means that none was. An error that matches ErrTooLarge or ErrFatal
-	// will be the same on a retry. Publishing no events is no error. The events belong to the broker from now on.
+	// will be the same on a retry. Publishing no events is no error. Their Data belongs to the broker from now
+	// on; the slice is the caller's again when the call returns.
 	Publish(ctx context.Context, events ...Event) error
 	// Close returns when what was being published is done, or when ctx ends.
 	Close(ctx context.Context) error

@@ -99,6 +99,9 @@ func (d *Delivery) Bind(s Settler, token uint64) {
 	d.settler, d.token, d.self[0] = s, token, d
 }
 
+// Bound reports whether a broker stands behind d: settling it tells somebody.
+func (d *Delivery) Bound() bool { return d.settler != nil }
+
 // Token gives what Bind was given.
 func (d *Delivery) Token() uint64 { return d.token }
 

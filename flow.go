@@ -227,9 +227,9 @@ func input[P any](f *Flow) func(*Run) (P, error) {
 			}
 			return p, err
 		case field != nil:
-			err = reflect.ValueOf(&p).Elem().FieldByIndex(field).Addr().Interface().(eventParameter).decode(f.codec, ev)
+			err = reflect.ValueOf(&p).Elem().FieldByIndex(field).Addr().Interface().(eventParameter).decode(run.decoder(f), ev)
 		default:
-			err = decodeAny(f.codec, ev, &p)
+			err = decodeAny(run.decoder(f), ev, &p)
 		}
 		if err != nil {
 			err = &DecodeError{Flow: f.name, Source: ev.Source, ID: ev.ID, Err: err}

@@ -12,7 +12,8 @@ const (
 	// DeadLettered: it will not be tried again, and its dead letter is safe.
 	DeadLettered
 	// Failed: a fire's attempts are exhausted. A fire has no redelivery, so nothing else is left of it; where there is a
-	// dead-letter publisher, a copy was written. Deliveries never end so.
+	// dead-letter publisher, a copy was written. Of deliveries only those end so that no broker stands behind
+	// (Delivery.Bound), when there is no dead-letter publisher either.
 	Failed
 	// Duplicate: a run of its key had reached its end before.
 	Duplicate

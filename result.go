@@ -25,7 +25,7 @@ func output[R any](f *Flow) func(run *Run, r R, dst []Event) ([]Event, error) {
 		var ids resultIDs
 		n := 0
 		emit := func(v any) error {
-			ev, ok, err := f.encode(v)
+			ev, ok, err := encode(run.encoder(f), v)
 			if err != nil || !ok {
 				return err
 			}
@@ -44,11 +44,11 @@ func output[R any](f *Flow) func(run *Run, r R, dst []Event) ([]Event, error) {
 }
 
 // encode gives the event of a result; false when there is nothing to publish.
-func (f *Flow) encode(v any) (Event, bool, error) {
+func encode(c Codec, v any) (Event, bool, error) {
 	if isNil(v) {
 		return Event{}, false, nil
 	}
-	ev, err := Encode(f.codec, v)
+	ev, err := Encode(c, v)
 	return ev, err == nil, err
 }
 

@@ -16,8 +16,30 @@ type Run struct {
 	Deadline time.Time
 	Fire     *Fire // nil when an event started the run
 
-	one  [1]*Event
-	many []*Event
+	one    [1]*Event
+	many   []*Event
+	codecs *Codecs
+}
+
+// Codecs replace a flow's codec for what one trigger brings (Decode) and for what a runner publishes (Encode). A nil
+// one leaves the flow's.
+type Codecs struct{ Decode, Encode Codec }
+
+// UseCodecs makes the run decode and encode with c, for runners that let a trigger name a codec.
+func (r *Run) UseCodecs(c *Codecs) { r.codecs = c }
+
+func (r *Run) decoder(f *Flow) Codec {
+	if r.codecs != nil && r.codecs.Decode != nil {
+		return r.codecs.Decode
+	}
+	return f.codec
+}
+
+func (r *Run) encoder(f *Flow) Codec {
+	if r.codecs != nil && r.codecs.Encode != nil {
+		return r.codecs.Encode
+	}
+	return f.codec
 }
 
 // NewRun makes a run for [Flow.Call], in tests and in schedulers of the user's own. Its Attempt is 1.

@@ -21,8 +21,8 @@ import (
 // An error of a call means that nothing of it is certain: the runner holds its events and asks again, with backoff. It
 // never runs unclaimed.
 type Store interface {
-	// Claim asks for the right to run each key and answers in place: Status and the fields below it. Keys of one call
-	// are distinct. The owner names the process, not the runner; a second claim by the same owner is answered Held too.
+	// Claim asks for the right to run each key and answers in place: Status and the fields below it. A key that is held
+	// is answered Held to its own owner too, and so is one that stands twice in a call, the second time.
 	Claim(ctx context.Context, owner string, lease time.Duration, cs []Claim) error
 
 	// Renew extends the leases of granted claims and answers in place: Granted with the new Until, anything else means
@@ -51,6 +51,7 @@ type Claim struct {
 
 	Status   Status            // the answer
 	Outcome  eventflow.Outcome // with Done: how the run ended
+	slot     int32             // where Memory found or put the key: a hint that it verifies, so Finish need not hash
 	Fence    int               // with Granted: grows with each grant of the key; with the owner it is the fencing token
 	Attempts int               // with Granted: runs that failed, or died with their process
 	Until    time.Time         // Granted: the lease's end; Held and Overlapping: the other's; Early: when to ask again

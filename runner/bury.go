@@ -1,0 +1,219 @@
+package runner
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/eventflow-go/eventflow"
+)
+
+// Attributes of a dead letter. Those of an incoming event that begin like them are dropped, so that a dead letter that
+// dies again tells of its last death.
+const (
+	attributePrefix   = "eventflow-"
+	attributeReason   = attributePrefix + "reason"
+	attributeFlow     = attributePrefix + "flow"
+	attributeVersion  = attributePrefix + "version"
+	attributeTrigger  = attributePrefix + "trigger"
+	attributeAttempts = attributePrefix + "attempts"
+	attributeError    = attributePrefix + "error"
+	attributeText     = attributePrefix + "error-text"
+)
+
+const maxErrorText = 1024
+
+// bury writes the dead letters of the chunk. One that cannot be written keeps its task, and with it its lane.
+func (r *FlowRunner) bury(c *chunk, ts []*task) {
+	for _, t := range ts {
+		if t.verdict.turn != turnBury {
+			continue
+		}
+		if !t.open() {
+			t.verdict = handBack(reasonLost, 0)
+			continue
+		}
+		switch err := r.buryOne(c, t); {
+		case err == nil:
+			t.buried = t.d != nil && !t.d.Open() && !t.d.Lost()
+			t.verdict = t.ended
+			r.faults.clear(r.logger(), reasonDead)
+			r.logger().Warn("event is dead-lettered", "flow", r.flow.Name(), "run", t.claim.Key.String(), "reason", t.ended.reason, "attempts", t.attempt(), "error", t.ended.err)
+		case errors.Is(err, eventflow.ErrLockLost):
+			t.verdict = handBack(reasonLost, 0)
+		case errors.Is(err, eventflow.ErrNoDeadLetters) && t.d != nil && !t.d.Bound():
+			t.ended.outcome = eventflow.Failed // no broker stands behind it, and nobody named another place
+			t.verdict = t.ended
+			r.logger().Error("event has failed, and there is no place for its dead letter", "flow", r.flow.Name(), "run", t.claim.Key.String(), "reason", t.ended.reason, "attempts", t.attempt(), "error", t.ended.err)
+		default:
+			r.faults.say(r.logger(), reasonDead, "dead letters cannot be written; their lanes stand still until they can", err)
+			r.wait(t, turnBury, reasonDead, err)
+		}
+	}
+}
+
+func (r *FlowRunner) buryOne(c *chunk, t *task) error {
+	v := &t.ended
+	switch {
+	case r.c.dead != nil:
+		return r.publishDead(c, t)
+	case t.d == nil:
+		return nil // a fire leaves nothing behind but its outcome
+	}
+	return t.d.DeadLetter(c.io, eventflow.Failure{
+		Reason: v.reason, Err: v.err, Flow: r.flow.Name(), Version: r.flow.Version(), Binding: t.trigger(),
+		Attempts: t.attempt(), Note: r.note(eventflow.DeadLettered, v.reason),
+	})
+}
+
+// publishDead publishes a dead letter, with fewer attributes when the broker finds it too large: the event itself goes
+// before what we say of it.
+func (r *FlowRunner) publishDead(c *chunk, t *task) error {
+	ev := r.deadEvent(t)
+	full := ev.Attributes
+	var said eventflow.Attributes
+	said = append(said, full...)
+	said = append(said, r.obituary(t)...)
+	ev.Attributes = said
+	err := r.c.dead.Publish(c.io, ev)
+	for keep := len(full) + 1; errors.Is(err, eventflow.ErrTooLarge) && keep >= len(full); keep-- {
+		ev.Attributes = said[:keep:keep]
+		err = r.c.dead.Publish(c.io, ev)
+	}
+	return err
+}
+
+// deadEvent is the event that failed; of a fire one that tells which.
+func (r *FlowRunner) deadEvent(t *task) eventflow.Event {
+	if t.d == nil {
+		ev := eventflow.Event{
+			ID: t.claim.Key.String(), Source: "eventflow/" + r.flow.Name(), Type: "eventflow.fire.failed", Subject: t.fire.Clock,
+			Time: t.fire.Nominal,
+		}
+		if len(t.fire.Parameters) > 0 { // New saw that they fit JSON
+			if b, err := json.Marshal(t.fire.Parameters); err == nil {
+				ev.Data, ev.DataContentType = b, "application/json"
+			}
+		}
+		return ev
+	}
+	ev := t.d.Event
+	var own eventflow.Attributes
+	for _, a := range ev.Attributes {
+		if !strings.HasPrefix(a.Name, attributePrefix) {
+			own = append(own, a)
+		}
+	}
+	ev.Attributes = own
+	return ev
+}
+
+// obituary says why, the most important first: what does not fit is cut from the end.
+func (r *FlowRunner) obituary(t *task) eventflow.Attributes {
+	v := &t.ended
+	as := eventflow.Attributes{
+		{Name: attributeReason, Value: v.reason},
+		{Name: attributeFlow, Value: r.flow.Name()},
+		{Name: attributeAttempts, Value: strconv.Itoa(t.attempt())},
+		{Name: attributeTrigger, Value: t.trigger()},
+	}
+	if version := r.flow.Version(); version != "" {
+		as = append(as, eventflow.Attribute{Name: attributeVersion, Value: version})
+	}
+	if v.err != nil {
+		as = append(as, eventflow.Attribute{Name: attributeError, Value: errorClass(v.err)})
+		if text := r.errText(v.err); text != "" {
+			as = append(as, eventflow.Attribute{Name: attributeText, Value: text})
+		}
+	}
+	return as
+}
+
+// errorClass is the type of the innermost error: it says what went wrong without quoting the payload.
+func errorClass(err error) string {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return fmt.Sprintf("%T", err)
+		}
+		err = inner
+	}
+}
+
+// errText is the error's text as the user lets it out, "" by default.
+func (r *FlowRunner) errText(err error) string {
+	if err == nil || r.c.deadText == nil {
+		return ""
+	}
+	text := strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) {
+			return ' '
+		}
+		return c
+	}, strings.ToValidUTF8(r.c.deadText(err), "\uFFFD"))
+	for len(text) > maxErrorText {
+		_, n := utf8.DecodeLastRuneInString(text[:maxErrorText+1])
+		text = text[:maxErrorText+1-n]
+	}
+	return text
+}
+
+// transact gives a transactional subscriber what a chunk came to, as one transaction.
+func (r *FlowRunner) transact(c *chunk, ts []*task) {
+	tx := c.src.clock.(eventflow.Transactional)
+	var u eventflow.Transaction
+	for _, p := range r.c.pubs {
+		res := eventflow.TransactionResult{Publisher: p.to}
+		for _, t := range ts {
+			if t.verdict.turn == turnEnd && t.open() {
+				res.Events = append(res.Events, t.out...)
+			}
+		}
+		u.Results = append(u.Results, res)
+	}
+	if r.c.dead != nil {
+		u.Results = append(u.Results, eventflow.TransactionResult{Publisher: r.c.dead})
+	}
+	notes := map[*eventflow.Delivery]uint16{}
+	for _, t := range ts {
+		switch {
+		case t.verdict.turn == turnBury && r.c.dead != nil:
+			dead := &u.Results[len(u.Results)-1]
+			ev := r.deadEvent(t)
+			ev.Attributes = append(ev.Attributes, r.obituary(t)...)
+			dead.Events = append(dead.Events, ev)
+			t.verdict = t.ended
+		case t.verdict.turn == turnBury:
+			u.Dead = append(u.Dead, eventflow.TransactionDeadLetter{Delivery: t.d, Failure: eventflow.Failure{
+				Reason: t.ended.reason, Err: t.ended.err, Flow: r.flow.Name(), Version: r.flow.Version(), Binding: t.trigger(), Attempts: t.attempt(),
+			}})
+			t.verdict = t.ended
+		}
+		if t.verdict.turn == turnEnd && t.verdict.verb == eventflow.Ack && t.open() {
+			u.Acked = append(u.Acked, t.d)
+			notes[t.d] = r.note(t.verdict.outcome, t.verdict.reason)
+		}
+		t.out = nil
+	}
+	if len(u.Acked) > 0 {
+		u.Note = func(d *eventflow.Delivery) uint16 { return notes[d] }
+		err := tx.Transact(c.io, u)
+		if err != nil {
+			r.faults.say(r.logger(), "transaction", "a transaction was aborted; its events are delivered again", err)
+			for _, t := range ts {
+				if t.verdict.turn == turnEnd && t.verdict.verb == eventflow.Ack {
+					t.verdict = handBack("transaction", time.Duration(0))
+				}
+			}
+		} else {
+			r.faults.clear(r.logger(), "transaction")
+		}
+	}
+	r.fence(ts)
+	r.settle(c, ts)
+}

@@ -1,0 +1,163 @@
+package runner
+
+import (
+	"time"
+
+	"github.com/eventflow-go/eventflow"
+	"github.com/eventflow-go/eventflow/store"
+)
+
+// claim asks the store for the chunk's keys, in one call, and sorts the tasks: those to run into c.run, the others get
+// their verdict. It gives false when the runner stopped before the store answered.
+func (r *FlowRunner) claim(c *chunk) bool {
+	c.run, c.claims = c.run[:0], c.claims[:0]
+	for _, t := range c.tasks {
+		t.verdict = verdict{}
+		if t.leased.Load() == 0 {
+			c.claims = append(c.claims, store.Claim{Key: t.claim.Key, Fire: t.claim.Fire})
+		}
+	}
+	sent := monotonic()
+	if len(c.claims) > 0 && r.c.store != nil && !r.claimAll(c, &sent) {
+		for _, t := range c.tasks {
+			t.verdict = handBack(reasonShutdown, 0)
+		}
+		return false
+	}
+	var stopped *lane
+	next := 0
+	for _, t := range c.tasks {
+		if t.leased.Load() == 0 {
+			t.claim = c.claims[next]
+			if next++; r.c.store == nil {
+				t.claim.Status = store.Granted
+			}
+			r.answered(t, sent)
+		}
+		switch {
+		case t.lane != nil && t.lane == stopped && t.verdict.turn != turnEnd:
+			t.verdict = verdict{turn: turnUnrun}
+		case t.leased.Load() == 0: // its verdict is known
+			if !t.verdict.passes() {
+				stopped = t.lane
+			}
+		case len(c.tasks) > 1 && !c.batch && t.died():
+			t.solo = true
+			t.verdict, stopped = verdict{turn: turnUnrun}, t.lane
+		default:
+			c.run = append(c.run, t)
+		}
+	}
+	return true
+}
+
+// died reports whether a run of the task died with its process: it may be what killed it, so it runs with no other of
+// its chunk at stake.
+func (t *task) died() bool {
+	known := t.attempts
+	return t.claim.Attempts > known && !t.solo
+}
+
+// claimAll asks until the store answers: nothing runs unclaimed.
+func (r *FlowRunner) claimAll(c *chunk, sent *int64) bool {
+	for n := 1; ; n++ {
+		*sent = monotonic()
+		err := r.c.store.Claim(c.io, r.c.owner, r.c.lease, c.claims)
+		if err == nil {
+			r.faults.clear(r.logger(), "store")
+			return true
+		}
+		r.faults.say(r.logger(), "store", "the store does not answer; events are held until it does", err)
+		if !c.pause(fullJitter(100*time.Millisecond, 10*time.Second, n)) {
+			return false
+		}
+	}
+}
+
+// answered reads the store's answer to one claim.
+func (r *FlowRunner) answered(t *task, sent int64) {
+	switch t.claim.Status {
+	case store.Granted:
+		t.leased.Store(sent)
+	case store.Done:
+		t.verdict = verdict{turn: turnEnd, outcome: eventflow.Duplicate, reason: t.claim.Outcome.String(), verb: eventflow.Ack}
+	case store.Early:
+		t.verdict = verdict{turn: turnWait, reason: "early", after: time.Until(t.claim.Until)}
+	case store.Overlapping:
+		t.verdict = verdict{turn: turnEnd, outcome: eventflow.Skipped, reason: reasonOverlap}
+	default: // Held, or no answer at all: somebody else's
+		t.verdict = verdict{turn: turnParked, reason: reasonElsewhere, after: max(time.Until(t.claim.Until), 0)}
+	}
+}
+
+// handBack is the verdict that gives an event back to its broker, untried.
+func handBack(reason string, after time.Duration) verdict {
+	return verdict{turn: turnEnd, outcome: eventflow.HandedBack, reason: reason, verb: eventflow.Release, after: after}
+}
+
+// end writes the ends of the chunk's claims into the store, in one call. What the store does not take keeps its task,
+// unless the runner stops: then the event is given back, and a rerun publishes the same results again.
+func (r *FlowRunner) end(c *chunk, ts []*task) {
+	c.ends = c.ends[:0]
+	for _, t := range ts {
+		if t.leased.Load() == 0 || r.c.store == nil {
+			continue
+		}
+		v := &t.verdict
+		f := store.Finish{Claim: &t.claim, StartedAt: v.started}
+		switch {
+		case v.turn == turnEnd && v.outcome.Final():
+			f.State, f.Outcome, f.Reason, f.Err = store.Terminal, v.outcome, v.reason, r.errText(v.err)
+		case v.turn == turnEnd || v.turn == turnWait || v.turn == turnParked:
+			if f.State = store.Released; v.counted {
+				f.State, f.Err = store.Failed, r.errText(v.err)
+			}
+		default:
+			continue // it keeps its claim
+		}
+		c.ends = append(c.ends, f)
+	}
+	if len(c.ends) == 0 {
+		return
+	}
+	err := r.c.store.Finish(c.io, r.c.owner, c.ends)
+	if err != nil {
+		r.faults.say(r.logger(), "store", "the store does not take the end of runs; their events are held until it does", err)
+	} else {
+		r.faults.clear(r.logger(), "store")
+	}
+	next := 0
+	for _, t := range ts {
+		if next == len(c.ends) {
+			break
+		}
+		f := &c.ends[next]
+		if f.Claim != &t.claim {
+			continue
+		}
+		next++
+		switch {
+		case err != nil && f.State == store.Terminal:
+			r.wait(t, turnFinish, reasonStore, err)
+		case f.Fenced && f.State == store.Terminal:
+			t.verdict = handBack(reasonLost, 0) // another run of the key decides
+		}
+	}
+	clear(c.ends)
+}
+
+// wait makes a step after the run be tried again, with the runner's backoff for steps.
+func (r *FlowRunner) wait(t *task, as turn, reason string, err error) {
+	t.faults++
+	after := fullJitter(100*time.Millisecond, 30*time.Second, t.faults)
+	end := t.verdict
+	switch as {
+	case turnPublish:
+		t.stage = stagePublish
+	case turnBury:
+		t.stage = stageBury
+	case turnFinish:
+		t.stage, t.ended = stageFinish, end
+	}
+	t.verdict = verdict{turn: as, reason: reason, err: err, after: after, started: end.started}
+}

@@ -1,0 +1,340 @@
+package runner
+
+import (
+	"math"
+	"time"
+
+	"github.com/eventflow-go/eventflow"
+)
+
+// What is in this file runs under FlowRunner.mu: the way of tasks into lanes, from there to workers, and back.
+
+// push takes in a hand-over of one source.
+func (r *FlowRunner) push(s *source, ds []*eventflow.Delivery) {
+	if len(s.lanes) > 4*r.c.maxInFlight {
+		s.sweepLanes()
+	}
+	r.tally.received += int64(len(ds))
+	r.tally.inFlight += int64(len(ds))
+	s.inFlight += len(ds)
+	for _, d := range ds {
+		s.held += len(d.Event.Data)
+		t := r.newTask()
+		t.d, t.src, t.attempts = d, s, max(d.Attempts, 0)
+		t.claim.Key = eventflow.Key{Flow: r.flow.Name(), Binding: s.name, Source: d.Event.Source, ID: d.Event.ID, Redrive: d.Redrive}
+		if t.claim.Key.Source == "" {
+			t.claim.Key.Source = s.name
+		}
+		if t.claim.Key.ID == "" {
+			t.claim.Key.ID = r.anonymous()
+		}
+		t.lane = s.lane(d.Lane)
+		r.enqueue(t, false)
+	}
+	r.wake()
+}
+
+// lane gives the lane of that name, nil for an event that is a lane of its own.
+func (s *source) lane(name string) *lane {
+	switch {
+	case name == "":
+		return nil
+	case s.last != nil && s.last.name == name:
+		return s.last
+	}
+	l := s.lanes[name]
+	if l == nil {
+		l = &lane{name: name, src: s}
+		s.lanes[name] = l
+	}
+	l.used = true
+	s.last = l
+	return l
+}
+
+// sweepLanes forgets the lanes that nobody used since the last sweep. Keeping them a while saves the map two writes an
+// event; 4 × MaxInFlight bounds them.
+func (s *source) sweepLanes() {
+	for name, l := range s.lanes {
+		if !l.used && l.head == nil && l.busy == 0 && !l.queued {
+			delete(s.lanes, name)
+		}
+		l.used = false
+	}
+	s.last = nil
+}
+
+// enqueue puts a task where a worker finds it.
+func (r *FlowRunner) enqueue(t *task, front bool) {
+	s, l := t.src, t.lane
+	switch {
+	case t.fire != nil:
+		r.fires.pushBack(t)
+		return
+	case t.stage != stageRun:
+		s.ready.pushFront(ready{t: t}) // it ran already: its lane stays busy until the rest of its way is done
+		r.readyCount++
+		return
+	case l == nil && s.loose != nil:
+		l = s.loose
+	case l == nil:
+		if front {
+			s.ready.pushFront(ready{t: t})
+		} else {
+			s.ready.pushBack(ready{t: t})
+		}
+		r.readyCount++
+		return
+	}
+	if front {
+		l.pushFront(t)
+	} else {
+		l.pushBack(t)
+	}
+	r.offer(l, front)
+}
+
+// offer makes a lane ready when something of it may start.
+func (r *FlowRunner) offer(l *lane, front bool) {
+	if l.head == nil || l.busy > 0 || l.queued {
+		return
+	}
+	if r.c.batchWait > 0 && l.n < r.c.batchMax && !l.due && !r.stopping {
+		if !l.timed {
+			l.timed = true
+			r.delays.push(delayed{at: time.Now().Add(r.c.batchWait), lane: l})
+			r.pokeKeeper()
+		}
+		return
+	}
+	l.queued = true
+	if front {
+		l.src.ready.pushFront(ready{l: l})
+	} else {
+		l.src.ready.pushBack(ready{l: l})
+	}
+	r.readyCount++
+}
+
+// take fills c with what one worker does next: tasks of one source, those of one lane side by side and in order. It
+// gives false when nothing is ready.
+func (r *FlowRunner) take(c *chunk) bool {
+	c.tasks, c.src, c.batch = c.tasks[:0], nil, false
+	s := r.pick()
+	if s == nil {
+		return false
+	}
+	c.src = s
+	most := r.chunkSize()
+	for len(c.tasks) < most && s.ready.len() > 0 {
+		if t := s.ready.ring[s.ready.head].t; t != nil && (t.stage != stageRun || t.solo) && len(c.tasks) > 0 {
+			break // it goes alone
+		}
+		e := s.ready.popFront()
+		r.readyCount--
+		if e.t != nil {
+			c.tasks = append(c.tasks, e.t)
+			if e.t.stage != stageRun || e.t.solo {
+				break
+			}
+			continue
+		}
+		l := e.l
+		l.queued, l.due = false, false
+		if r.flow.IsBatch() {
+			if l.head == nil {
+				continue
+			}
+			c.batch = true
+			r.takeBatch(c, l)
+			break
+		}
+		if l.busy > 0 || l.head == nil {
+			continue
+		}
+		if l.head.solo && len(c.tasks) > 0 {
+			r.offer(l, true) // it goes alone: next time
+			break
+		}
+		solo := l.head.solo
+		r.hold(c, l)
+		for l.head != nil && len(c.tasks) < most && (!l.head.solo || len(c.tasks) == 0) {
+			c.tasks = append(c.tasks, l.popFront())
+			if solo {
+				break
+			}
+		}
+		if solo {
+			break
+		}
+	}
+	return len(c.tasks) > 0
+}
+
+// takeBatch takes one run's events from a lane.
+func (r *FlowRunner) takeBatch(c *chunk, l *lane) {
+	most := r.c.batchMax
+	for l.head != nil && len(c.tasks) < most {
+		if split := l.head.split; split > 0 {
+			if most = min(most, split); len(c.tasks) >= most {
+				break
+			}
+		}
+		if l.head.solo && len(c.tasks) > 0 {
+			break
+		}
+		t := l.popFront()
+		c.tasks = append(c.tasks, t)
+		if t.solo {
+			break
+		}
+	}
+	if l == l.src.loose {
+		r.offer(l, true) // its events are in no order: another worker may take the next batch
+		return
+	}
+	r.hold(c, l)
+}
+
+// hold makes the chunk the lane's: nothing else of it starts until the chunk is retired.
+func (r *FlowRunner) hold(c *chunk, l *lane) {
+	l.busy++
+	c.lanes = append(c.lanes, l)
+}
+
+// pick chooses the source whose turn it is, by smooth weighted round robin
+// (https://github.com/nginx/nginx/commit/52327e0627f49dbda1e8db695e63a4b0af4448b1).
+func (r *FlowRunner) pick() *source {
+	if len(r.c.sources) == 1 {
+		if s := r.c.sources[0]; s.ready.len() > 0 {
+			return s
+		}
+		return nil
+	}
+	var best *source
+	total := 0
+	for _, s := range r.c.sources {
+		if s.ready.len() == 0 {
+			continue
+		}
+		s.credit += s.weight
+		total += s.weight
+		if best == nil || s.credit > best.credit {
+			best = s
+		}
+	}
+	if best != nil {
+		best.credit -= total
+	}
+	return best
+}
+
+const (
+	mostChunk = 32                      // a kept delivery keeps its neighbours: see Delivery.Bind
+	chunkTime = time.Millisecond        // about how long a chunk may hold back what it has done
+	quickRun  = 20 * time.Microsecond   // below it more goroutines than cores only take turns
+	slowest   = float64(math.MaxUint32) // ns, in the average
+)
+
+// chunkSize gives how many tasks one worker takes: about 1 ms of work, and 1 of what is slower or was never timed.
+func (r *FlowRunner) chunkSize() int {
+	if r.perRun <= 0 {
+		return 1
+	}
+	return min(max(int(float64(chunkTime)/r.perRun), 1), mostChunk)
+}
+
+// timed notes how long n runs took. The average follows a slower flow at once and a faster one over a few chunks.
+func (r *FlowRunner) timed(took time.Duration, n int) {
+	per := min(max(float64(took)/float64(n), 1), slowest)
+	if r.perRun <= 0 || per > r.perRun {
+		r.perRun = per
+		return
+	}
+	r.perRun += (per - r.perRun) / 4
+}
+
+// wake starts or wakes a worker when there is something to do for one more. Each worker that takes a chunk calls it
+// again, so a backlog wakes them one by one; for quick runs no more than cores, as the others would only take turns.
+func (r *FlowRunner) wake() {
+	if r.readyCount == 0 {
+		return
+	}
+	if r.active+r.waking >= r.procs && r.perRun > 0 && r.perRun < float64(quickRun) {
+		return
+	}
+	if n := len(r.idle); n > 0 {
+		w := r.idle[n-1]
+		r.idle = r.idle[:n-1]
+		r.waking++
+		w.wake <- struct{}{}
+		return
+	}
+	if len(r.workers) < r.c.maxRuns && !r.closing {
+		r.startWorker()
+	}
+}
+
+// newTask takes a task from the pool and registers it.
+func (r *FlowRunner) newTask() *task {
+	var t *task
+	if n := len(r.free); n > 0 {
+		t = r.free[n-1]
+		r.free = r.free[:n-1]
+	} else {
+		t = new(task)
+	}
+	if !r.renewal && r.poke != nil {
+		r.renewal = true
+		r.pokeKeeper()
+	}
+	t.index = len(r.tasks)
+	r.tasks = append(r.tasks, t)
+	return t
+}
+
+// drop ends a task's registration and pools it. What waited behind its key goes on.
+func (r *FlowRunner) drop(t *task) {
+	last := len(r.tasks) - 1
+	r.tasks[t.index] = r.tasks[last]
+	r.tasks[t.index].index = t.index
+	r.tasks[last] = nil
+	r.tasks = r.tasks[:last]
+	if len(r.parked) > 0 {
+		r.unpark(t.claim.Key)
+	}
+	t.reset()
+	if len(r.free) < r.c.maxInFlight {
+		r.free = append(r.free, t)
+	}
+}
+
+func (r *FlowRunner) unpark(key eventflow.Key) {
+	behind := r.parked[key]
+	if behind == nil {
+		return
+	}
+	delete(r.parked, key)
+	for _, t := range behind {
+		r.resume(t)
+	}
+}
+
+// resume makes a task that waited ready again, in front of its lane.
+func (r *FlowRunner) resume(t *task) {
+	if t.holds && t.stage == stageRun {
+		t.lane.busy--
+		t.holds = false
+	}
+	r.enqueue(t, true)
+}
+
+// live gives whether a run of the key is live in this process, other than t's.
+func (r *FlowRunner) live(t *task) bool {
+	for _, o := range r.tasks {
+		if o != t && o.leased.Load() != 0 && o.claim.Key == t.claim.Key {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,431 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/eventflow-go/eventflow"
+)
+
+// flush brings tasks that ran, or need not, the rest of the way: publish → finish → settle, each at once for all.
+func (r *FlowRunner) flush(c *chunk, ts []*task) {
+	for _, t := range ts {
+		r.restore(t)
+	}
+	switch {
+	case c.src != nil && c.src.tx:
+		r.transact(c, ts)
+	default:
+		r.publish(c, ts)
+		r.bury(c, ts)
+		r.fence(ts)
+		r.end(c, ts)
+		r.settle(c, ts)
+	}
+	if len(r.c.hooks) > 0 {
+		for _, t := range ts {
+			r.tell(t)
+		}
+	}
+	if !c.direct {
+		r.retire(c, ts)
+	}
+}
+
+// restore gives a task whose turn begins behind the run the verdict that this turn completes.
+func (r *FlowRunner) restore(t *task) {
+	switch t.stage {
+	case stageRun:
+		return
+	case stagePublish:
+		t.verdict = verdict{turn: turnEnd, outcome: eventflow.Succeeded, verb: eventflow.Ack, started: t.verdict.started}
+	case stageBury:
+		if t.verdict.turn != turnBury {
+			t.verdict = verdict{turn: turnBury, reason: t.ended.reason, err: t.ended.err}
+		}
+	case stageFinish:
+		t.verdict = t.ended
+	}
+}
+
+// fence turns away what lost its lock or its claim on the way.
+func (r *FlowRunner) fence(ts []*task) {
+	for _, t := range ts {
+		if t.verdict.turn == turnEnd && t.verdict.outcome != eventflow.HandedBack && !t.buried && !t.open() {
+			t.verdict = handBack(reasonLost, 0)
+		}
+	}
+}
+
+// publish hands the results of the chunk to each publisher, in one call.
+func (r *FlowRunner) publish(c *chunk, ts []*task) {
+	if len(r.c.pubs) == 0 {
+		return
+	}
+	for _, t := range ts { // what a publisher refused before
+		if t.stage == stagePublish && t.verdict.turn == turnEnd {
+			r.republish(c, t)
+		}
+	}
+	var with []*task
+	whole, n := true, 0
+	for _, t := range ts {
+		if len(t.out) == 0 || t.stage == stagePublish {
+			continue
+		}
+		if !t.open() {
+			t.verdict, whole = handBack(reasonLost, 0), false
+			t.out = nil
+			continue
+		}
+		with = append(with, t)
+		n += len(t.out)
+	}
+	if len(with) == 0 {
+		return
+	}
+	events := c.out
+	if !whole || len(events) != n {
+		events = make([]eventflow.Event, 0, n)
+		for _, t := range with {
+			events = append(events, t.out...)
+		}
+	}
+	for p := range r.c.pubs {
+		err := r.c.pubs[p].to.Publish(c.io, events...)
+		r.published(p, err)
+		if err == nil {
+			continue
+		}
+		if again := r.refused(with, events, p, err); again && c.batch && !r.insist(c, with[0]) {
+			for _, t := range ts {
+				if t.verdict.passes() {
+					t.verdict = handBack(reasonShutdown, 0)
+				}
+			}
+		}
+	}
+	for _, t := range with {
+		t.out = nil
+		if len(t.pubs) > 0 && t.verdict.turn == turnEnd && t.verdict.outcome == eventflow.Succeeded {
+			r.wait(t, turnPublish, reasonPublish, errRefused)
+		}
+	}
+	clear(c.out)
+	c.out = c.out[:0]
+}
+
+// insist offers a batch's refused results until they are taken, because they belong to all its events: none may be
+// acknowledged before. It gives false when the runner stops first.
+func (r *FlowRunner) insist(c *chunk, carrier *task) bool {
+	for n := 1; ; n++ {
+		if !c.pause(fullJitter(100*time.Millisecond, 30*time.Second, n)) {
+			return false
+		}
+		if r.republish(c, carrier); len(carrier.pubs) == 0 {
+			return true
+		}
+	}
+}
+
+// refused notes what a publisher did not take, with the tasks whose results it was. It gives false when no retry will
+// help; the tasks' verdicts say so then.
+func (r *FlowRunner) refused(with []*task, events []eventflow.Event, p int, err error) (again bool) {
+	var some *eventflow.PublishError
+	partial := errors.As(err, &some)
+	at, i := 0, 0 // in events, in some.Failed
+	for _, t := range with {
+		from := at
+		at += len(t.out)
+		pending := pendingPublish{publisher: p}
+		var last error
+		if !partial {
+			pending.events, last = append(pending.events, events[from:at]...), err
+		}
+		for ; partial && i < len(some.Failed) && some.Failed[i].Index < at; i++ {
+			if k := some.Failed[i].Index; k >= from {
+				pending.events, last = append(pending.events, events[k]), some.Failed[i].Err
+			}
+		}
+		if len(pending.events) == 0 {
+			continue
+		}
+		if eventflow.IsPermanent(last) {
+			t.pubs = nil
+			t.verdict = r.giveUp(t, reasonPermanent, last)
+			continue
+		}
+		again = true
+		t.pubs = append(t.pubs, pending)
+	}
+	return again
+}
+
+// republish offers a task's refused results again, and only those.
+func (r *FlowRunner) republish(c *chunk, t *task) {
+	pubs := t.pubs
+	t.pubs = nil
+	if !t.open() {
+		t.verdict = handBack(reasonLost, 0)
+		return
+	}
+	for _, p := range pubs {
+		err := r.c.pubs[p.publisher].to.Publish(c.io, p.events...)
+		r.published(p.publisher, err)
+		if err == nil {
+			continue
+		}
+		t.out = p.events
+		one := [1]*task{t}
+		r.refused(one[:], p.events, p.publisher, err)
+		t.out = nil
+	}
+	if len(t.pubs) > 0 && t.verdict.turn == turnEnd && !c.batch {
+		r.wait(t, turnPublish, reasonPublish, errRefused)
+	}
+}
+
+var errRefused = errors.New("runner: a publisher refused results; they are offered again")
+
+// published says a lasting fault of a publisher once, and its end.
+func (r *FlowRunner) published(p int, err error) {
+	switch {
+	case err == nil:
+		r.faults.clear(r.logger(), p)
+	case errors.Is(err, context.Canceled):
+	default:
+		r.faults.say(r.logger(), p, "a publisher refuses results; they are offered again", err)
+	}
+}
+
+// settle marks the ends, one call for neighbours that end alike.
+func (r *FlowRunner) settle(c *chunk, ts []*task) {
+	var last eventflow.Settlement
+	c.acks = c.acks[:0]
+	done := func() {
+		if len(c.acks) > 0 {
+			eventflow.SettleAll(c.acks, last)
+		}
+		c.acks = c.acks[:0]
+	}
+	for _, t := range ts {
+		v := &t.verdict
+		switch {
+		case t.d == nil:
+			continue
+		case v.turn == turnEnd:
+		case v.counted:
+			t.attempts = t.attempt()
+			t.d.Attempted()
+			continue
+		default:
+			continue
+		}
+		s := eventflow.Settlement{Verb: v.verb, Note: r.note(v.outcome, v.reason), After: v.after}
+		if s != last {
+			done()
+			last = s
+		}
+		c.acks = append(c.acks, t.d)
+	}
+	done()
+	clear(c.acks[:cap(c.acks)])
+}
+
+// note packs an outcome and its reason for the settlement's confirmation.
+func (r *FlowRunner) note(o eventflow.Outcome, reason string) uint16 {
+	if reason == "" {
+		return uint16(o)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.tally.note(o, reason)
+}
+
+// retire takes a chunk's tasks back: those that ended are dropped, the others wait or go back in front of their lane.
+func (r *FlowRunner) retire(c *chunk, ts []*task) {
+	var out []*task // to hand back, without the lock
+	r.mu.Lock()
+	var stopped *lane
+	for i := len(ts) - 1; i >= 0; i-- { // behind what waits nothing may wait too: it goes back
+		t := ts[i]
+		if t.lane != nil && t.verdict.turn == turnParked && r.waitsBefore(ts[:i], t.lane) {
+			t.verdict.turn = turnUnrun
+		}
+	}
+	var back []*task
+	for _, t := range ts {
+		v := &t.verdict
+		switch v.turn {
+		case turnEnd:
+			if t.lane != nil && v.outcome == eventflow.HandedBack && t.lane != stopped {
+				stopped = t.lane
+				out = r.drain(t.lane, v.reason, out)
+			}
+			r.ended(t)
+		case turnUnrun:
+			switch {
+			case r.stopping:
+				out = append(out, t)
+				v.reason = reasonShutdown
+			case t.lane != nil && t.lane == stopped:
+				out = append(out, t)
+				v.reason = reasonRetry
+			default:
+				back = append(back, t)
+			}
+		case turnParked:
+			out = r.park(t, out)
+		default:
+			if t.stage == stageRun {
+				t.leased.Store(0)
+			}
+			if v.counted {
+				r.tally.tries++
+			}
+			switch {
+			case r.stopping:
+				out = append(out, t)
+				v.reason = reasonShutdown
+			case t.d != nil && v.turn == turnWait && r.delayedCount >= r.c.maxDelayed:
+				out = append(out, t)
+			default:
+				r.delay(t, v.after)
+			}
+		}
+	}
+	r.putBack(back)
+	r.release(c)
+	r.signalRoom()
+	r.wake()
+	r.mu.Unlock()
+	r.giveBack(c, out)
+}
+
+// waitsBefore reports whether something of the lane, ahead in the chunk, has not ended.
+func (r *FlowRunner) waitsBefore(ts []*task, l *lane) bool {
+	for _, t := range ts {
+		if t.lane == l && t.verdict.turn != turnEnd {
+			return true
+		}
+	}
+	return false
+}
+
+// ended drops a task. The settlement's confirmation counts it, when there will be one.
+func (r *FlowRunner) ended(t *task) {
+	v := &t.verdict
+	note := r.tally.note(v.outcome, v.reason)
+	switch {
+	case t.fire != nil:
+		r.fireEnded(t, note)
+	case t.src == nil:
+		r.tally.end(note)
+	case t.d.Lost():
+		r.confirmed(t.src, t.d, r.tally.note(eventflow.HandedBack, reasonLost))
+	case !t.src.confirms || !t.d.Bound():
+		r.confirmed(t.src, t.d, note)
+	}
+	if t.holds {
+		t.lane.busy--
+		r.offer(t.lane, false)
+	}
+	r.drop(t)
+}
+
+// confirmed counts the end of a delivery of a source.
+func (r *FlowRunner) confirmed(s *source, d *eventflow.Delivery, note uint16) {
+	r.tally.end(note)
+	s.inFlight--
+	s.held -= len(d.Event.Data)
+}
+
+// park holds a task behind the live run of its key in this process. One that is held elsewhere waits in its lane, or,
+// having none, is handed back until the other's lease ends.
+func (r *FlowRunner) park(t *task, out []*task) []*task {
+	v := &t.verdict
+	switch {
+	case r.stopping:
+		v.reason = reasonShutdown
+		return append(out, t)
+	case r.live(t):
+		r.holdLane(t)
+		r.parked[t.claim.Key] = append(r.parked[t.claim.Key], t)
+		return out
+	case t.faults < 3: // its holder may have ended, or be another worker that has not noted its claim yet
+		t.faults++
+		r.delay(t, time.Duration(t.faults)*time.Millisecond)
+		return out
+	case t.lane != nil || t.d == nil:
+		t.faults = 0
+		r.delay(t, v.after)
+		return out
+	}
+	v.after += fullJitter(time.Second, time.Second, 1)
+	return append(out, t)
+}
+
+// holdLane makes a lane wait for its task.
+func (r *FlowRunner) holdLane(t *task) {
+	if t.lane != nil && !t.holds {
+		t.holds = true
+		t.lane.busy++
+	}
+}
+
+// drain takes everything that waits in a lane out, to be handed back: its head went back to the broker, and nothing may
+// overtake it.
+func (r *FlowRunner) drain(l *lane, reason string, out []*task) []*task {
+	for l.head != nil {
+		t := l.popFront()
+		t.verdict.reason = reason
+		out = append(out, t)
+	}
+	return out
+}
+
+// giveBack hands tasks back to their broker. The caller does not hold FlowRunner.mu.
+func (r *FlowRunner) giveBack(c *chunk, ts []*task) {
+	if len(ts) == 0 {
+		return
+	}
+	for _, t := range ts {
+		after, verb := time.Duration(0), eventflow.Release
+		switch v := &t.verdict; {
+		case v.turn == turnWait && v.reason != reasonShutdown:
+			if after = v.after; v.counted {
+				verb = eventflow.Nack
+			}
+		case v.turn == turnParked && v.reason != reasonShutdown:
+			after = v.after
+		case v.turn == turnBury: // its dead letter is not written: the next run will be its last again
+			verb, v.counted = eventflow.Nack, true
+		}
+		counted := t.verdict.counted
+		t.verdict = handBack(t.verdict.reason, after)
+		t.verdict.verb, t.verdict.counted = verb, counted && verb == eventflow.Nack
+		if t.d == nil {
+			t.verdict = verdict{turn: turnEnd, outcome: eventflow.HandedBack, reason: reasonShutdown}
+		}
+	}
+	r.end(c, ts)
+	for _, t := range ts {
+		if t.verdict.turn != turnEnd { // the store did not take the release: the lease lapses
+			t.verdict = handBack(reasonShutdown, 0)
+		}
+	}
+	r.settle(c, ts)
+	if len(r.c.hooks) > 0 {
+		for _, t := range ts {
+			r.tell(t)
+		}
+	}
+	r.mu.Lock()
+	for _, t := range ts {
+		r.ended(t)
+	}
+	r.signalRoom()
+	r.settleDown()
+	r.mu.Unlock()
+}

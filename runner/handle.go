@@ -1,0 +1,199 @@
+package runner
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/eventflow-go/eventflow"
+	"github.com/eventflow-go/eventflow/store"
+)
+
+// HandleTrigger is the trigger's name in the keys of runs that [FlowRunner.Handle] starts.
+const HandleTrigger = "handle"
+
+// Result says how Handle or Run ended.
+type Result struct {
+	Outcome eventflow.Outcome
+	Reason  string
+	Err     error         // the flow's, the publisher's or the store's; nil on success
+	After   time.Duration // HandedBack: the delay that the broker was asked for
+}
+
+// Handle takes one delivery of the user's own loop the whole way: claim, flow, publish, finish, settle. It is one try:
+// a retry, Busy, or a run of the same key elsewhere is handed back with its delay. It returns when the delivery is
+// settled. When ctx ends the run is cancelled and the delivery handed back.
+//
+// The runner's triggers, lanes and limits have no say: order and parallelism are the loop's. The run's trigger is named
+// [HandleTrigger].
+func (r *FlowRunner) Handle(ctx context.Context, d *eventflow.Delivery) Result {
+	key := eventflow.Key{Flow: r.flow.Name(), Binding: HandleTrigger, Source: d.Event.Source, ID: d.Event.ID, Redrive: d.Redrive}
+	t := r.direct(key, func(t *task) {
+		t.d, t.attempts = d, max(d.Attempts, 0)
+		if key.Source == "" {
+			t.claim.Key.Source = HandleTrigger
+		}
+		if key.ID == "" {
+			t.claim.Key.ID = r.anonymous()
+		}
+	})
+	return r.handle(ctx, t)
+}
+
+// Run runs the flow now for a fire: a scheduler of the user's own, a run by hand. The same fire (flow, clock, nominal
+// time) twice is one run. Failed attempts are tried again here, after the runner's backoff, so Run returns with the
+// end: Succeeded, Failed, Skipped, Duplicate; HandedBack when ctx ended before, or another process holds the run.
+//
+// A fire without a Clock or a Nominal is a mistake: the result is HandedBack with a *[eventflow.ConfigError].
+func (r *FlowRunner) Run(ctx context.Context, f eventflow.Fire) Result {
+	if f.Clock == "" || f.Nominal.IsZero() {
+		return Result{Outcome: eventflow.HandedBack, Reason: "config", Err: &eventflow.ConfigError{
+			Field: "runner.Run fire of flow " + r.flow.Name(), Value: f.Clock + "@" + f.Nominal.String(), Allowed: "a Clock and a Nominal: they identify the run",
+		}}
+	}
+	if err := r.flow.CheckParameters(f.Parameters); err != nil {
+		return Result{Outcome: eventflow.HandedBack, Reason: "config", Err: err}
+	}
+	f.Nominal = f.Nominal.UTC()
+	if f.Due.IsZero() {
+		f.Due = f.Nominal
+	}
+	t := r.direct(eventflow.FireKey(r.flow.Name(), f.Clock, f.Nominal), func(t *task) {
+		t.fire = &fire{Fire: f}
+		// The clock is the caller's: no cursor of ours moves it, and it may fire ahead.
+		t.claim.Fire = &store.Fire{}
+	})
+	return r.handle(ctx, t)
+}
+
+// direct registers a task of Handle or Run.
+func (r *FlowRunner) direct(key eventflow.Key, fill func(*task)) *task {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t := r.newTask()
+	t.claim.Key = key
+	fill(t)
+	if t.fire != nil {
+		r.fireReceived()
+	} else {
+		r.tally.received++
+		r.tally.inFlight++
+	}
+	return t
+}
+
+// handle brings one task to its end in the caller's goroutine.
+func (r *FlowRunner) handle(ctx context.Context, t *task) (res Result) {
+	c := &chunk{tasks: []*task{t}, base: ctx, io: context.WithoutCancel(ctx), stop: ctx.Done(), direct: true}
+	stop := r.renewDirect(c, t)
+	defer stop()
+	ended := false
+	defer func() {
+		if !ended { // the flow called runtime.Goexit in the caller's goroutine: the caller is gone, the event is not
+			r.flush(c, c.tasks)
+			r.untilEnd(c, t)
+			r.directEnds(t)
+		}
+	}()
+	c.batch = r.flow.IsBatch() && t.d != nil
+	r.do(c)
+	r.untilEnd(c, t)
+	res = Result{Outcome: t.verdict.outcome, Reason: t.verdict.reason, Err: t.verdict.err, After: t.verdict.after}
+	ended = true
+	r.directEnds(t)
+	return res
+}
+
+// untilEnd turns what a listening runner would hold into an end: steps after the run, and attempts of a fire, are tried
+// again here; a delivery that waits for its next attempt is handed back.
+func (r *FlowRunner) untilEnd(c *chunk, t *task) {
+	for t.verdict.turn != turnEnd {
+		v, ran := t.verdict, t.stage != stageRun
+		if !ran {
+			r.releaseDirect(t, v.counted) // the store has it as failed or released
+		}
+		if (ran || t.d == nil && v.turn == turnWait) && c.pause(v.after) {
+			r.do(c)
+			continue
+		}
+		switch {
+		case ran || t.d == nil && v.turn == turnWait:
+			t.verdict = handBack(reasonShutdown, 0)
+			t.verdict.counted = v.turn == turnBury
+		default:
+			t.verdict = handBack(v.reason, v.after)
+			t.verdict.counted = v.counted
+		}
+		if t.verdict.err = v.err; t.verdict.counted {
+			t.verdict.verb = eventflow.Nack
+		}
+		r.end(c, c.tasks)
+		r.settle(c, c.tasks)
+	}
+}
+
+func (r *FlowRunner) releaseDirect(t *task, counted bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t.leased.Store(0)
+	if counted {
+		t.attempts = max(t.attempts, t.attempt())
+		r.tally.tries++
+	}
+}
+
+func (r *FlowRunner) directEnds(t *task) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ended(t)
+}
+
+// renewDirect renews the claim of a run outside Listen, whose keeper would. The returned function ends it.
+func (r *FlowRunner) renewDirect(c *chunk, t *task) (stop func()) {
+	if r.c.store == nil {
+		return func() {}
+	}
+	var mu sync.Mutex // guards timer and done
+	var timer *time.Timer
+	done := false
+	key := t.claim.Key
+	renew := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if done {
+			return
+		}
+		defer func() { timer.Reset(r.c.lease / 3) }()
+		r.mu.Lock()
+		held := t.leased.Load() != 0 && t.claim.Key == key
+		claim := t.claim
+		age := time.Duration(monotonic() - t.leased.Load())
+		r.mu.Unlock()
+		if !held {
+			return
+		}
+		sent := monotonic()
+		err := r.c.store.Renew(c.io, r.c.owner, r.c.lease, []*store.Claim{&claim})
+		switch {
+		case err == nil && claim.Status == store.Granted:
+			r.mu.Lock()
+			if t.leased.Load() != 0 {
+				t.leased.Store(sent)
+			}
+			r.mu.Unlock()
+		case err == nil, age >= r.c.lease-r.c.lease/leaseLeft-r.c.lease/3:
+			r.mu.Lock()
+			r.fenceOff(t, eventflow.ErrLockLost)
+			r.mu.Unlock()
+		}
+	}
+	mu.Lock()
+	timer = time.AfterFunc(r.c.lease/3, renew)
+	mu.Unlock()
+	return func() {
+		mu.Lock()
+		done = true
+		timer.Stop()
+		mu.Unlock()
+	}
+}

@@ -1,0 +1,184 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/eventflow-go/eventflow"
+)
+
+// receive asks one source for events for as long as the runner listens. ctx ends when it stops.
+func (r *FlowRunner) receive(ctx context.Context, s *source) {
+	err := r.receiveAll(ctx, s)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s.ended = true
+	r.receivers--
+	if err != nil {
+		select {
+		case r.failed <- fmt.Errorf("runner: trigger %q of flow %q: %w", s.name, r.flow.Name(), err):
+		default:
+		}
+	}
+	r.settleDown()
+}
+
+func (r *FlowRunner) receiveAll(ctx context.Context, s *source) error {
+	faults := 0
+	for {
+		want, next, ok := r.room(ctx, s)
+		if !ok {
+			return nil
+		}
+		ds, err := s.clock.Next(next, want)
+		r.mu.Lock()
+		s.cutNext()
+		s.cutNext = nil
+		paused, stopping := s.paused, r.stopping
+		switch {
+		case len(ds) == 0:
+		case stopping, paused:
+			r.push(s, nil)
+			r.mu.Unlock()
+			r.handOver(s, ds, stopping)
+			r.mu.Lock()
+		default:
+			r.push(s, ds)
+		}
+		r.mu.Unlock()
+		switch {
+		case err == nil:
+			if faults > 0 {
+				faults = 0
+				r.faults.clear(r.logger(), s)
+			}
+			continue
+		case errors.Is(err, eventflow.ErrEnd):
+			return nil
+		case ctx.Err() != nil:
+			return nil
+		case next.Err() != nil: // a pause cut it
+			continue
+		case errors.Is(err, eventflow.ErrFatal), errors.Is(err, eventflow.ErrClosed):
+			return err
+		}
+		faults++
+		r.faults.say(r.logger().With("flow", r.flow.Name(), "trigger", s.name), s, "an event clock fails; it is asked again", err)
+		t := time.NewTimer(fullJitter(200*time.Millisecond, 30*time.Second, faults))
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return nil
+		}
+	}
+}
+
+// room waits until the source may be asked for more, and gives for how much. It waits for a quarter of the source's
+// share: asking for one event at a time would make batches of one.
+func (r *FlowRunner) room(ctx context.Context, s *source) (eventflow.Want, context.Context, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for {
+		if r.stopping || ctx.Err() != nil {
+			return eventflow.Want{}, nil, false
+		}
+		free := s.share - s.inFlight
+		bytes := r.c.maxHeldBytes/len(r.c.sources) - s.held
+		if !s.paused && free >= max(1, s.share/4) && (bytes > 0 || s.inFlight == 0) {
+			next, cut := context.WithCancel(ctx)
+			s.cutNext = cut
+			return eventflow.Want{Events: free, PerLane: r.c.maxPerLane, Bytes: max(bytes, 1)}, next, true
+		}
+		s.waiting = true
+		r.mu.Unlock()
+		select {
+		case <-s.room:
+		case <-ctx.Done():
+		}
+		r.mu.Lock()
+		s.waiting = false
+	}
+}
+
+// signalRoom wakes the receivers that wait for room. The caller holds FlowRunner.mu.
+func (r *FlowRunner) signalRoom() {
+	for _, s := range r.c.sources {
+		if s.waiting && s.share-s.inFlight >= max(1, s.share/4) {
+			s.signal()
+		}
+	}
+}
+
+func (s *source) signal() {
+	if s.room == nil {
+		return
+	}
+	select {
+	case s.room <- struct{}{}:
+	default:
+	}
+}
+
+// handOver gives back at once what arrived while the runner stopped or the trigger was paused. It is counted like
+// everything that was received.
+func (r *FlowRunner) handOver(s *source, ds []*eventflow.Delivery, stopping bool) {
+	reason := reasonPaused
+	if stopping {
+		reason = reasonShutdown
+	}
+	r.mu.Lock()
+	var ts []*task
+	for _, d := range ds {
+		r.tally.received++
+		r.tally.inFlight++
+		s.inFlight++
+		s.held += len(d.Event.Data)
+		t := r.newTask()
+		t.d, t.src = d, s
+		t.claim.Key = eventflow.Key{Flow: r.flow.Name(), Binding: s.name, Source: d.Event.Source, ID: d.Event.ID, Redrive: d.Redrive}
+		t.verdict.reason = reason
+		ts = append(ts, t)
+	}
+	r.mu.Unlock()
+	r.giveBack(&chunk{io: r.io, stop: r.stop}, ts)
+}
+
+// settled is Listening.Settled of a source: its broker confirmed settlements, or refused them.
+func (r *FlowRunner) settled(s *source, ds []*eventflow.Delivery, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, d := range ds {
+		note := d.Note()
+		switch note {
+		case abandonedNote:
+			continue
+		case 0: // somebody settled it past the runner
+			note = uint16(eventflow.Succeeded)
+		}
+		r.confirmed(s, d, note)
+		if err != nil {
+			r.tally.unconfirmed++
+		}
+	}
+	r.signalRoom()
+}
+
+// lost is Listening.Lost of a source: locks are gone.
+func (r *FlowRunner) lost(ds []*eventflow.Delivery, err error) {
+	gone := make(map[*eventflow.Delivery]bool, len(ds))
+	for _, d := range ds {
+		gone[d] = true
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, t := range r.tasks {
+		if t.d != nil && gone[t.d] {
+			if rc := t.rc.Load(); rc != nil {
+				rc.cancel(causeOfLoss(err))
+			}
+		}
+	}
+}

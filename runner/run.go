@@ -1,0 +1,288 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/eventflow-go/eventflow"
+)
+
+// PanicError is the error of a run whose flow panicked, or called runtime.Goexit. It is an attempt like any other
+// failure.
+type PanicError struct {
+	Value any    // what it panicked with; nil after a Goexit
+	Stack []byte // of the panic
+}
+
+func (e *PanicError) Error() string {
+	if e.Value == nil {
+		return "flow called runtime.Goexit"
+	}
+	return fmt.Sprintf("flow panicked: %v", e.Value)
+}
+
+// runOne runs the flow for one task and gives it a verdict.
+func (r *FlowRunner) runOne(c *chunk, t *task) {
+	rc := &runContext{parent: c.base}
+	if t.d != nil {
+		rc.run.Init(r.flow, t.claim.Key, &t.d.Event)
+	} else {
+		rc.run.Init(r.flow, t.claim.Key)
+		rc.run.Fire = &t.fire.Fire
+	}
+	rc.run.Attempt = max(t.claim.Attempts, t.attempts) + 1
+	if !r.admit(c, t, rc) {
+		return
+	}
+	before := len(c.out)
+	out, err := r.call(c, t, rc)
+	if cause := rc.end(); cause != nil && err != nil {
+		t.verdict = r.cancelled(t, cause, err)
+		return
+	}
+	t.verdict = r.judge(t, rc.run.Attempt, err)
+	t.verdict.started = c.start
+	if t.verdict.outcome == eventflow.Succeeded && len(out) > before {
+		c.out, t.out = out, out[before:len(out):len(out)]
+	}
+}
+
+// admit does what is due right before a run. It gives false when the run must not start.
+func (r *FlowRunner) admit(c *chunk, t *task, rc *runContext) bool {
+	rc.run.Fence = t.claim.Fence
+	if t.src != nil && t.src.codecs != nil {
+		rc.run.UseCodecs(t.src.codecs)
+	} else if r.codecs != nil {
+		rc.run.UseCodecs(r.codecs)
+	}
+	if r.c.timeout > 0 {
+		rc.run.Deadline = time.Now().Add(r.c.timeout)
+	}
+	t.rc.Store(rc)
+	if !t.open() { // asked after rc is visible: a lock that goes from now on cancels it
+		t.verdict = handBack(reasonLost, 0)
+		return false
+	}
+	if t.fire != nil && t.fire.skip != "" {
+		t.verdict = verdict{turn: turnEnd, outcome: eventflow.Skipped, reason: t.fire.skip}
+		return false
+	}
+	if r.c.maxAge > 0 && t.d != nil && !t.d.Event.Time.IsZero() && r.c.now().Sub(t.d.Event.Time) > r.c.maxAge {
+		t.verdict = verdict{turn: turnEnd, outcome: eventflow.Expired, reason: reasonAge, verb: eventflow.Ack}
+		return false
+	}
+	return true
+}
+
+var errFiltered = eventflow.Skip(reasonFilter)
+
+// call calls the flow and turns a panic into an error. On a Goexit it leaves with the verdict set: see worker.
+func (r *FlowRunner) call(c *chunk, t *task, rc *runContext) (out []eventflow.Event, err error) {
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		out = c.out
+		if p := recover(); p != nil {
+			err = &PanicError{Value: p, Stack: debug.Stack()}
+			return
+		}
+		rc.end()
+		t.verdict = r.judge(t, rc.run.Attempt, &PanicError{Stack: debug.Stack()})
+	}()
+	if t.src != nil && t.src.filter != nil && !t.src.filter(t.event()) {
+		out, err = c.out, errFiltered
+	} else {
+		out, err = r.flow.Call(rc, &rc.run, c.out)
+	}
+	returned = true
+	return out, err
+}
+
+// cancelled is the verdict of a run that the runner cancelled and that returned an error: no attempt.
+func (r *FlowRunner) cancelled(t *task, cause, err error) verdict {
+	v := handBack(reasonShutdown, 0)
+	if errors.Is(cause, eventflow.ErrLockLost) || !t.open() {
+		v.reason = reasonLost
+	}
+	v.err = err
+	return v
+}
+
+// judge is the verdict of a run that ended by itself.
+func (r *FlowRunner) judge(t *task, attempt int, err error) verdict {
+	if err == nil {
+		return verdict{turn: turnEnd, outcome: eventflow.Succeeded, verb: eventflow.Ack}
+	}
+	var (
+		skip   *eventflow.SkipError
+		busy   *eventflow.BusyError
+		decode *eventflow.DecodeError
+		encode *eventflow.EncodeError
+	)
+	switch {
+	case errors.As(err, &skip):
+		return verdict{turn: turnEnd, outcome: eventflow.Skipped, reason: skip.Reason, verb: eventflow.Ack}
+	case errors.As(err, &busy):
+		return r.later(verdict{reason: reasonBusy, err: err, after: busy.After, verb: eventflow.Release})
+	case errors.As(err, &decode):
+		return r.giveUp(t, reasonDecode, err)
+	case errors.As(err, &encode), eventflow.IsPermanent(err):
+		return r.giveUp(t, reasonPermanent, err)
+	case attempt >= r.c.maxAttempts:
+		return r.giveUp(t, reasonExhausted, err)
+	}
+	return r.later(verdict{reason: reasonRetry, err: err, after: max(r.c.backoff(attempt), 0), verb: eventflow.Nack, counted: true})
+}
+
+// later keeps a task for its next try, or leaves the delay to the broker when it is longer than MaxHold.
+func (r *FlowRunner) later(v verdict) verdict {
+	if v.turn = turnWait; v.after > r.c.maxHold {
+		v.turn, v.outcome = turnEnd, eventflow.HandedBack
+	}
+	return v
+}
+
+// giveUp is the verdict of a run that will not be tried again: its dead letter is written next.
+func (r *FlowRunner) giveUp(t *task, reason string, err error) verdict {
+	v := verdict{turn: turnEnd, outcome: eventflow.DeadLettered, reason: reason, err: err, verb: eventflow.Ack, counted: true}
+	if t.d == nil {
+		v.outcome = eventflow.Failed
+	}
+	t.stage, t.ended = stageBury, v
+	return verdict{turn: turnBury, reason: reason, err: err, counted: true}
+}
+
+// runBatch runs the flow once for all tasks of the chunk.
+func (r *FlowRunner) runBatch(c *chunk) {
+	first := c.run[0]
+	c.current = first
+	rc := &runContext{parent: c.base}
+	var events []*eventflow.Event
+	open, attempt := c.run[:0:0], 0
+	for _, t := range c.run {
+		if !r.admit(c, t, rc) {
+			continue
+		}
+		if t.src != nil && t.src.filter != nil && !t.src.filter(&t.d.Event) {
+			t.verdict = r.judge(t, 1, errFiltered)
+			continue
+		}
+		// Until the run's end, what a Goexit leaves behind.
+		t.verdict = r.judge(t, max(t.claim.Attempts, t.attempts)+1, &PanicError{})
+		attempt = max(attempt, t.claim.Attempts, t.attempts)
+		events, open = append(events, &t.d.Event), append(open, t)
+	}
+	if len(open) == 0 {
+		return
+	}
+	deadline, fence := rc.run.Deadline, rc.run.Fence
+	rc.run.Init(r.flow, open[0].claim.Key, events...)
+	rc.run.Attempt, rc.run.Deadline, rc.run.Fence = attempt+1, deadline, fence
+	if src := open[0].src; src != nil && src.codecs != nil {
+		rc.run.UseCodecs(src.codecs)
+	} else if r.codecs != nil {
+		rc.run.UseCodecs(r.codecs)
+	}
+	before := len(c.out)
+	out, err := r.callBatch(c, rc)
+	cause := rc.end()
+	if cause != nil && err != nil {
+		for _, t := range open {
+			if t.verdict = r.cancelled(t, cause, err); t.verdict.reason == reasonLost && t.open() {
+				t.verdict = verdict{turn: turnUnrun} // a neighbour's lock went, not its own
+			}
+		}
+		return
+	}
+	r.judgeBatch(c, open, err)
+	if len(out) > before {
+		for _, t := range open {
+			if t.verdict.outcome == eventflow.Succeeded { // the results are the run's; the first that succeeded carries them
+				c.out, t.out = out, out[before:len(out):len(out)]
+				break
+			}
+		}
+	}
+}
+
+// judgeBatch gives each task of a batch's run its verdict.
+func (r *FlowRunner) judgeBatch(c *chunk, ts []*task, err error) {
+	var some *eventflow.BatchError
+	errs := make([]error, len(ts))
+	if errors.As(err, &some) {
+		for _, it := range some.Items {
+			if it.Index < 0 || it.Index >= len(ts) {
+				some = nil // it names an item that is not there: the whole batch failed
+				break
+			}
+			errs[it.Index] = errors.Join(errs[it.Index], it.Err)
+		}
+	}
+	stopped := false
+	for i, t := range ts {
+		one := err
+		if some != nil {
+			one = errs[i]
+		}
+		n := max(t.claim.Attempts, t.attempts) + 1
+		switch {
+		case stopped:
+			// In an ordered lane the first failure fails what is behind it: it runs again, and is no attempt.
+			t.verdict = verdict{turn: turnUnrun}
+		case some == nil && err != nil && len(ts) > 1 && !definite(err):
+			// Nobody knows which of them it was: halve the batch until it is alone. Halving is no attempt.
+			t.split = max(1, len(ts)/2)
+			if t.verdict = (verdict{turn: turnUnrun}); i == 0 {
+				t.verdict = r.later(verdict{reason: reasonRetry, err: err, after: max(r.c.backoff(n), 0), verb: eventflow.Release})
+			}
+		default:
+			t.verdict = r.judge(t, n, one)
+		}
+		t.verdict.started = c.start
+		if t.lane != nil && !t.verdict.passes() && t.verdict.turn != turnBury {
+			stopped = true
+		}
+	}
+}
+
+// definite reports whether an error of a whole batch is meant for every item of it.
+func definite(err error) bool {
+	var (
+		skip *eventflow.SkipError
+		busy *eventflow.BusyError
+	)
+	return errors.As(err, &skip) || errors.As(err, &busy)
+}
+
+func (r *FlowRunner) callBatch(c *chunk, rc *runContext) (out []eventflow.Event, err error) {
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		out = c.out
+		if p := recover(); p != nil {
+			err = &PanicError{Value: p, Stack: debug.Stack()}
+			return
+		}
+		rc.end()
+	}()
+	out, err = r.flow.Call(rc, &rc.run, c.out)
+	returned = true
+	return out, err
+}
+
+// causeOfLoss is the error that a run's context ends with when its lock or claim is gone.
+func causeOfLoss(err error) error {
+	if err != nil && errors.Is(err, eventflow.ErrLockLost) {
+		return err
+	}
+	return eventflow.ErrLockLost
+}
+
+var _ context.Context = (*runContext)(nil)

@@ -1,0 +1,152 @@
+package runner
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/eventflow-go/eventflow"
+	"github.com/eventflow-go/eventflow/store"
+)
+
+// task is one delivery or one fire on its way: claim → flow → publish → finish → settle. Tasks are pooled by their
+// runner; no flow ever sees one.
+//
+// A task is owned by the goroutine that works on its chunk; between chunks by the runner, under FlowRunner.mu. The
+// atomic fields may be read by anybody.
+type task struct {
+	d    *eventflow.Delivery // nil: a fire
+	fire *fire               // nil: a delivery
+	src  *source             // nil: a fire, or a delivery of the user's own loop
+	lane *lane               // nil: a lane of its own
+
+	holds bool  // it waits, and its lane with it
+	index int   // in FlowRunner.tasks
+	next  *task // behind it in its lane
+
+	stage    stage
+	claim    store.Claim
+	attempts int  // failed runs that this process saw
+	faults   int  // failures in a row of a step after the run, for its backoff
+	solo     bool // died with a process before: it is claimed alone, right before it runs
+	split    int  // of a batch that failed as a whole: the size of the next one; 0: any
+
+	verdict verdict
+	ended   verdict           // with stageBury and stageFinish: how it ends once that step is done
+	out     []eventflow.Event // results, until they are published
+	pubs    []pendingPublish  // results that some publisher refused
+
+	rc     atomic.Pointer[runContext] // while it runs
+	fenced atomic.Bool                // its claim or lock is gone: nothing may be published, finished or settled
+	leased atomic.Int64               // monotonic ns of the last claim or renewal that was confirmed; 0: not claimed
+
+	buried bool // its broker took it as a dead letter, and settled it with that
+}
+
+// stage is the step at which a task's next turn begins: a step that failed is tried again without those before it.
+type stage uint8
+
+const (
+	stageRun stage = iota
+	stagePublish
+	stageBury
+	stageFinish
+)
+
+// turn says what becomes of a task after a chunk.
+type turn uint8
+
+const (
+	turnEnd     turn = iota // outcome and settlement are known
+	turnWait                // held, and tried again after verdict.after
+	turnPublish             // ran; results wait for their publisher
+	turnBury                // ran; a dead letter has to be written first
+	turnFinish              // published; the store has not taken the end yet
+	turnUnrun               // not started: back to the front of its lane
+	turnParked              // a run of the same key is live in this process: behind it
+)
+
+// verdict is how one turn of a task went.
+type verdict struct {
+	turn    turn
+	outcome eventflow.Outcome
+	reason  string
+	err     error
+	after   time.Duration
+	verb    eventflow.Verb
+	counted bool // a failed run: an attempt
+	started time.Time
+}
+
+// pendingPublish is what one publisher has yet to take of a task's results.
+type pendingPublish struct {
+	publisher int // its index among the runner's
+	events    []eventflow.Event
+}
+
+// lane is the unit of order: its tasks run one after another. It is guarded by FlowRunner.mu.
+type lane struct {
+	name       string
+	src        *source
+	head, tail *task
+	n          int  // tasks between head and tail
+	busy       int  // chunks that have it and tasks of it that wait: above 0 nothing of it may start
+	queued     bool // it stands in its source's ready queue
+	timed, due bool // of a batch flow: waits for more events, and has waited long enough
+	used       bool // since the last sweep of idle lanes
+}
+
+func (l *lane) pushBack(t *task) {
+	t.next = nil
+	if l.tail == nil {
+		l.head = t
+	} else {
+		l.tail.next = t
+	}
+	l.tail = t
+	l.n++
+}
+
+func (l *lane) pushFront(t *task) {
+	t.next = l.head
+	l.head = t
+	if l.tail == nil {
+		l.tail = t
+	}
+	l.n++
+}
+
+func (l *lane) popFront() *task {
+	t := l.head
+	l.head = t.next
+	if l.head == nil {
+		l.tail = nil
+	}
+	t.next = nil
+	l.n--
+	return t
+}
+
+// reset makes t free for another delivery. The caller holds FlowRunner.mu, so that no renewal reads the claim.
+func (t *task) reset() {
+	t.d, t.fire, t.src, t.lane, t.next = nil, nil, nil, nil, nil
+	t.stage, t.attempts, t.faults, t.solo, t.split = stageRun, 0, 0, false, 0
+	t.claim, t.verdict, t.ended = store.Claim{}, verdict{}, verdict{}
+	t.out, t.pubs, t.holds = nil, nil, false
+	t.rc.Store(nil)
+	t.fenced.Store(false)
+	t.leased.Store(0)
+	t.buried = false
+}
+
+// event is the event of the task, nil of a fire's.
+func (t *task) event() *eventflow.Event {
+	if t.d == nil {
+		return nil
+	}
+	return &t.d.Event
+}
+
+// open reports whether the task may still publish, finish and settle.
+func (t *task) open() bool {
+	return !t.fenced.Load() && (t.d == nil || t.d.Open())
+}

@@ -1,0 +1,306 @@
+package runner
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/eventflow-go/eventflow"
+	"github.com/eventflow-go/eventflow/store"
+)
+
+// worker is a goroutine that runs chunks. Listen's end waits for it.
+type worker struct {
+	wake  chan struct{} // capacity 1
+	chunk chunk
+}
+
+// chunk is what a worker does at a time: claimed at once, run one after another, then published, finished and settled
+// at once.
+type chunk struct {
+	src    *source         // nil: fires, and the user's own loop
+	tasks  []*task         // taken
+	run    []*task         // granted, in order; fixed while progress is set
+	base   context.Context // of the runs
+	io     context.Context // of publish, finish and dead letters: it outlives the runs' by HardStop
+	stop   <-chan struct{} // closed when waiting makes no sense any more
+	direct bool            // Handle's or Run's: what becomes of its task is their caller's business
+	lanes  []*lane         // those that it holds; guarded by FlowRunner.mu
+	batch  bool            // one run for all tasks
+
+	start   time.Time
+	current *task // running, or the last that ran
+	stopped *lane // its task did not end: what is behind it must wait
+
+	// progress is how far the runs are, so that the keeper can take from a worker whose run blocks what is done and
+	// what has not begun: the number of tasks in the upper half (0: not running, taken: see below), how many were
+	// started in the lower.
+	progress atomic.Uint64
+	seen     uint64 // progress when the keeper last looked; guarded by FlowRunner.mu
+
+	// Scratch, reused.
+	claims []store.Claim
+	ends   []store.Finish
+	out    []eventflow.Event
+	acks   []*eventflow.Delivery
+}
+
+const taken = uint64(1<<32-1) << 32
+
+func (r *FlowRunner) startWorker() {
+	w := &worker{}
+	r.workers = append(r.workers, w)
+	r.waking++
+	r.goroutines++
+	go r.work(w)
+}
+
+// work runs chunks until the runner closes.
+func (r *FlowRunner) work(w *worker) {
+	returned := false
+	defer func() {
+		if !returned { // a flow called runtime.Goexit, as a test's FailNow does: its goroutine is gone, its chunk is not
+			go r.workOn(w)
+		}
+	}()
+	w.wake = make(chan struct{}, 1)
+	r.mu.Lock()
+	r.waking--
+	r.serve(w)
+	returned = true
+}
+
+// workOn is a worker's new goroutine after a Goexit in the middle of a chunk.
+func (r *FlowRunner) workOn(w *worker) {
+	returned := false
+	defer func() {
+		if !returned {
+			go r.workOn(w)
+		}
+	}()
+	r.goOn(&w.chunk)
+	r.mu.Lock()
+	r.active--
+	r.serve(w)
+	returned = true
+}
+
+// serve takes chunk after chunk. It is entered with FlowRunner.mu held and leaves without it.
+func (r *FlowRunner) serve(w *worker) {
+	c := &w.chunk
+	c.base, c.io, c.stop = r.base, r.io, r.stop
+	for {
+		if !r.take(c) {
+			if r.closing {
+				break
+			}
+			r.idle = append(r.idle, w)
+			r.settleDown()
+			r.mu.Unlock()
+			<-w.wake
+			r.mu.Lock()
+			r.waking--
+			continue
+		}
+		r.active++
+		r.wake()
+		if len(c.tasks) > 1 {
+			r.watchOver()
+		}
+		r.mu.Unlock()
+		r.do(c)
+		r.mu.Lock()
+		r.active--
+	}
+	r.goroutineEnds()
+	r.mu.Unlock()
+}
+
+// do brings a chunk the whole way. It is the work of one worker, one fire's goroutine, or the user's own loop.
+func (r *FlowRunner) do(c *chunk) {
+	c.current, c.stopped = nil, nil
+	clear(c.out)
+	c.out = c.out[:0]
+	if c.tasks[0].stage == stageRun && r.claim(c) && len(c.run) > 0 {
+		c.start = time.Now()
+		if !c.batch && len(c.run) > 1 {
+			c.progress.Store(uint64(len(c.run)) << 32)
+		}
+		r.goOn(c)
+		return
+	}
+	r.flush(c, c.tasks)
+}
+
+// goOn runs what of a claimed chunk has not run yet, and flushes it.
+func (r *FlowRunner) goOn(c *chunk) {
+	ran := 1
+	switch {
+	case c.batch:
+		if c.current == nil {
+			r.runBatch(c)
+		}
+		ran = len(c.run)
+	case len(c.run) == 1:
+		if c.current == nil {
+			r.runOne(c, c.run[0])
+		}
+	default:
+		var whole bool
+		if ran, whole = r.runAll(c); !whole {
+			c.out = nil // who took the chunk publishes from it
+			r.took(c.start, ran)
+			if c.current != nil {
+				own := [1]*task{c.current}
+				r.flush(c, own[:])
+			}
+			return
+		}
+	}
+	r.took(c.start, ran)
+	r.flush(c, c.tasks)
+}
+
+func (r *FlowRunner) took(start time.Time, n int) {
+	took := time.Since(start)
+	r.mu.Lock()
+	r.timed(took, max(n, 1))
+	r.mu.Unlock()
+}
+
+// runAll runs the chunk's tasks one after another, how many it says. It gives false when the keeper took the others
+// away; the task that was running then is c.current, and still the worker's.
+func (r *FlowRunner) runAll(c *chunk) (ran int, whole bool) {
+	n := uint64(len(c.run))
+	for {
+		p := c.progress.Add(1)
+		if p >= taken {
+			return ran, false
+		}
+		i := p&(1<<32-1) - 1
+		if i >= n {
+			c.progress.Store(0)
+			return ran, true
+		}
+		t := c.run[i]
+		if c.current = t; t.lane != nil && t.lane == c.stopped {
+			t.verdict = verdict{turn: turnUnrun}
+			continue
+		}
+		c.stopped = t.lane // until it passes: a Goexit leaves the loop here
+		r.runOne(c, t)
+		if t.verdict.passes() {
+			c.stopped = nil
+		}
+		ran++
+	}
+}
+
+// passes reports whether what is behind the task in its lane may run: it has a result that the rest of the way only
+// records.
+func (v *verdict) passes() bool {
+	return v.turn == turnEnd && v.outcome != eventflow.HandedBack
+}
+
+// watchOver makes the keeper look after chunks of several tasks.
+func (r *FlowRunner) watchOver() {
+	if !r.watching {
+		r.watching = true
+		r.pokeKeeper()
+	}
+}
+
+// relieve takes from each worker whose run has been blocking since the last look what it has done, to be published and
+// acknowledged, and what it has not begun, for others to run. It gives whether any chunk is worth another look. The
+// caller holds FlowRunner.mu.
+func (r *FlowRunner) relieve() (again bool) {
+	for _, w := range r.workers {
+		c := &w.chunk
+		p := c.progress.Load()
+		n, started := p>>32, p&(1<<32-1)
+		if p >= taken || n == 0 {
+			c.seen = 0
+			continue
+		}
+		again = true
+		if p != c.seen || started == 0 || started > n || !c.progress.CompareAndSwap(p, taken) {
+			c.seen = p
+			continue
+		}
+		r.relieveOf(c, int(started)-1)
+	}
+	return again
+}
+
+// relieveOf splits a chunk whose task run[at] is running. The lanes of the chunk stay held by what is flushed of it,
+// that of the running task by both.
+func (r *FlowRunner) relieveOf(c *chunk, at int) {
+	running := c.run[at]
+	rest := &chunk{src: c.src, lanes: c.lanes, base: c.base, io: c.io, stop: c.stop}
+	if c.lanes = nil; running.lane != nil {
+		running.lane.busy++
+		c.lanes = []*lane{running.lane}
+	}
+	var back []*task
+	var stopped *lane
+	next := 0 // of c.run
+	for _, t := range c.tasks {
+		ran := next < len(c.run) && c.run[next] == t
+		if ran {
+			next++
+		}
+		switch {
+		case t == running:
+			stopped = t.lane
+		case ran && next-1 > at,
+			!ran && t.verdict.turn != turnEnd && t.lane != nil && t.lane == stopped:
+			back, stopped = append(back, t), t.lane
+		default:
+			rest.tasks = append(rest.tasks, t)
+		}
+	}
+	r.putBack(back)
+	if len(rest.tasks) == 0 {
+		r.release(rest)
+		r.wake()
+		return
+	}
+	r.wake()
+	r.goroutines++
+	go func() {
+		r.flush(rest, rest.tasks)
+		r.mu.Lock()
+		r.goroutineEnds()
+		r.mu.Unlock()
+	}()
+}
+
+// putBack puts tasks that were taken and not run in front of where they came from, in their order.
+func (r *FlowRunner) putBack(ts []*task) {
+	for i := len(ts) - 1; i >= 0; i-- {
+		r.enqueue(ts[i], true)
+	}
+}
+
+// release gives up a chunk's hold of its lanes.
+func (r *FlowRunner) release(c *chunk) {
+	for _, l := range c.lanes {
+		l.busy--
+		r.offer(l, false)
+	}
+	c.lanes = c.lanes[:0]
+}
+
+// pause waits. It gives false when the runner, or the caller of Handle or Run, stops first.
+func (c *chunk) pause(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-c.stop:
+		return false
+	case <-c.io.Done():
+		return false
+	}
+}
