@@ -1,6 +1,8 @@
 package runner
 
 import (
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/eventflow-go/eventflow"
@@ -27,12 +29,14 @@ func (r *FlowRunner) claim(c *chunk) bool {
 	var stopped *lane
 	next := 0
 	for _, t := range c.tasks {
-		if t.leased.Load() == 0 {
+		if t.leased.Load() == 0 && next < len(c.claims) {
 			t.claim = c.claims[next]
 			if next++; r.c.store == nil {
 				t.claim.Status = store.Granted
 			}
 			r.answered(t, sent)
+		} else if t.leased.Load() == 0 {
+			t.verdict = verdict{turn: turnUnrun} // a store that is nearly full took fewer
 		}
 		switch {
 		case t.lane != nil && t.lane == stopped && t.verdict.turn != turnEnd:
@@ -58,7 +62,8 @@ func (t *task) died() bool {
 	return t.claim.Attempts > known && !t.solo
 }
 
-// claimAll asks until the store answers: nothing runs unclaimed.
+// claimAll asks until the store answers: nothing runs unclaimed. A full store is asked for less. One that says it will
+// never answer ends the runner.
 func (r *FlowRunner) claimAll(c *chunk, sent *int64) bool {
 	for n := 1; ; n++ {
 		*sent = monotonic()
@@ -66,6 +71,14 @@ func (r *FlowRunner) claimAll(c *chunk, sent *int64) bool {
 		if err == nil {
 			r.faults.clear(r.logger(), "store")
 			return true
+		}
+		if len(c.claims) > 1 && errors.Is(err, store.ErrFull) {
+			c.claims = c.claims[:len(c.claims)/2]
+			continue
+		}
+		if errors.Is(err, eventflow.ErrFatal) || errors.Is(err, eventflow.ErrClosed) {
+			r.fail(fmt.Errorf("runner: store of flow %q: %w", r.flow.Name(), err))
+			return false
 		}
 		r.faults.say(r.logger(), "store", "the store does not answer; events are held until it does", err)
 		if !c.pause(fullJitter(100*time.Millisecond, 10*time.Second, n)) {
@@ -83,8 +96,10 @@ func (r *FlowRunner) answered(t *task, sent int64) {
 		t.verdict = verdict{turn: turnEnd, outcome: eventflow.Duplicate, reason: t.claim.Outcome.String(), verb: eventflow.Ack}
 	case store.Early:
 		t.verdict = verdict{turn: turnWait, reason: "early", after: time.Until(t.claim.Until)}
-	case store.Overlapping:
-		t.verdict = verdict{turn: turnEnd, outcome: eventflow.Skipped, reason: reasonOverlap}
+	case store.Overlapping: // claimed again without the slot, to leave its mark: a skipped fire is over for every replica
+		t.fire.skip = reasonOverlap
+		t.claim.Fire = &store.Fire{Definition: t.claim.Fire.Definition, Nominal: t.claim.Fire.Nominal, NotBefore: t.claim.Fire.NotBefore}
+		t.verdict = verdict{turn: turnWait, reason: reasonOverlap}
 	default: // Held, or no answer at all: somebody else's
 		t.verdict = verdict{turn: turnParked, reason: reasonElsewhere, after: max(time.Until(t.claim.Until), 0)}
 	}

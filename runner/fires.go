@@ -113,6 +113,7 @@ func (r *FlowRunner) fire(tm *timer, now time.Time) {
 		f.skip = reasonOverlap
 	}
 	if f.skip == "" {
+		f.live = true
 		tm.live++
 	}
 	t := r.newTask()
@@ -167,7 +168,7 @@ func (r *FlowRunner) runFire(c *chunk, goOn bool) {
 
 // fireEnded counts the end of a fire.
 func (r *FlowRunner) fireEnded(t *task, note uint16) {
-	if t.fire.timer != nil && t.fire.skip == "" {
+	if t.fire.live {
 		t.fire.timer.live--
 	}
 	r.tally.endFire(note)

@@ -17,12 +17,17 @@ func (r *FlowRunner) receive(ctx context.Context, s *source) {
 	s.ended = true
 	r.receivers--
 	if err != nil {
-		select {
-		case r.failed <- fmt.Errorf("runner: trigger %q of flow %q: %w", s.name, r.flow.Name(), err):
-		default:
-		}
+		r.fail(fmt.Errorf("runner: trigger %q of flow %q: %w", s.name, r.flow.Name(), err))
 	}
 	r.settleDown()
+}
+
+// fail makes Listen stop and return err. The first error wins.
+func (r *FlowRunner) fail(err error) {
+	select {
+	case r.failed <- err:
+	default:
+	}
 }
 
 func (r *FlowRunner) receiveAll(ctx context.Context, s *source) error {

@@ -59,6 +59,7 @@ type fire struct {
 	eventflow.Fire
 	timer *timer // nil: Run's caller is the clock
 	skip  string // why it is not run: it only leaves its mark in the store
+	live  bool   // it counts among its timer's live fires
 }
 
 // trigger gives the name of what started the task.

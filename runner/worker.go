@@ -143,7 +143,8 @@ func (r *FlowRunner) goOn(c *chunk) {
 		ran = len(c.run)
 	case len(c.run) == 1:
 		if c.current == nil {
-			r.runOne(c, c.run[0])
+			c.current = c.run[0]
+			r.runOne(c, c.current)
 		}
 	default:
 		var whole bool

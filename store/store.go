@@ -22,7 +22,8 @@ import (
 // never runs unclaimed.
 type Store interface {
 	// Claim asks for the right to run each key and answers in place: Status and the fields below it. A key that is held
-	// is answered Held to its own owner too, and so is one that stands twice in a call, the second time.
+	// is answered Held to its own owner too, and so is one that stands twice in a call, the second time. On an error
+	// nothing was claimed, as far as the caller may rely on it.
 	Claim(ctx context.Context, owner string, lease time.Duration, cs []Claim) error
 
 	// Renew extends the leases of granted claims and answers in place: Granted with the new Until, anything else means
@@ -32,8 +33,9 @@ type Store interface {
 	// Finish ends granted claims. One that was taken over meanwhile is left alone, and Fenced says so.
 	Finish(ctx context.Context, owner string, fs []Finish) error
 
-	// Orphans gives keys of fires of the flow, at most limit, whose owner's lease lapsed before their end: nobody
-	// redelivers a fire, so every listener sweeps for them and claims them.
+	// Orphans gives keys of fires of the flow, at most limit, that are claimed by nobody and have not reached their end:
+	// released ones at once, others when their lease has lapsed, or would have. Nobody redelivers a fire, so every
+	// listener sweeps for them and claims them.
 	Orphans(ctx context.Context, flow string, limit int) ([]eventflow.Key, error)
 
 	// Cursor gives the newest nominal time that was claimed of a clock; the zero time when there is none, or the clock's
@@ -62,7 +64,7 @@ type Fire struct {
 	Definition string    // of the clock: its canonical text's hash; the cursor belongs to it
 	Nominal    time.Time // the cursor moves here when it is newer
 	NotBefore  time.Time // by the store's clock; zero: at once
-	Overlap    string    // the slot that one live run may hold; "": runs may overlap
+	Overlap    string    // the slot of its flow that one live run may hold; "": runs may overlap
 }
 
 // Status is a store's answer. Only Done may be acknowledged as a duplicate: a holder that dies never reaches its end.

@@ -1,0 +1,10 @@
+package store_test
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// A memory store starts no goroutine.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

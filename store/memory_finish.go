@@ -1,0 +1,133 @@
+package store
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/eventflow-go/eventflow"
+)
+
+// Renew implements [Store]. A lease that lapsed is renewed all the same while nobody has taken the key over, nor its
+// overlap slot. A claim that is lost is answered as a new claim would be; Held until now, when the key is free.
+func (m *Memory) Renew(ctx context.Context, owner string, lease time.Duration, cs []*Claim) error {
+	if err := checkHolder(owner, lease); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.ready(ctx); err != nil {
+		return err
+	}
+	now := m.now()
+	ends := now.ns + int64(min(lease, maxLease))
+	for _, c := range cs {
+		c.Status, c.Until = m.renew(owner, c, ends, now)
+	}
+	return nil
+}
+
+func (m *Memory) renew(owner string, c *Claim, ends int64, now instant) (Status, time.Time) {
+	i := m.find(c)
+	if i == 0 {
+		return Held, now.wall
+	}
+	r := m.keys.at(i)
+	switch {
+	case r.state == done:
+		c.Outcome = r.outcome
+		return Done, time.Time{}
+	case r.state == idle:
+		return Held, now.wall
+	case r.fence != c.Fence || r.owner != owner:
+		return Held, now.at(r.until)
+	}
+	if r.slot != nil {
+		if h := m.slotHolder(*r.slot, now); h != 0 && h != i {
+			return Overlapping, now.at(m.keys.at(h).until)
+		}
+		m.slots[*r.slot] = i
+	}
+	r.until = ends
+	return Granted, now.at(ends)
+}
+
+// find gives the record of a claim's key, 0 when there is none.
+func (m *Memory) find(c *Claim) int32 {
+	if m.keys.is(c.slot, &c.Key) {
+		return c.slot
+	}
+	return m.keys.find(&c.Key)
+}
+
+// Finish implements [Store]. The same Finish twice writes once and is answered alike, so that a caller who did not learn
+// the answer may ask again. On an error nothing was written.
+func (m *Memory) Finish(ctx context.Context, owner string, fs []Finish) error {
+	for i := range fs {
+		if err := fs[i].check(); err != nil {
+			return err
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.ready(ctx); err != nil {
+		return err
+	}
+	now := m.now()
+	for i := range fs {
+		fs[i].Fenced = !m.finish(owner, &fs[i], now)
+	}
+	return nil
+}
+
+// check refuses what no store may write.
+func (f *Finish) check() error {
+	switch {
+	case f.Claim == nil:
+		return &eventflow.ConfigError{Field: "store.Finish.Claim", Value: "nil", Allowed: "a claim that was granted"}
+	case f.State < Terminal || f.State > Released:
+		return &eventflow.ConfigError{Field: "store.Finish.State", Value: strconv.Itoa(int(f.State)), Allowed: "Terminal, Failed or Released"}
+	case f.State == Terminal && !f.Outcome.Final():
+		return &eventflow.ConfigError{Field: "store.Finish.Outcome", Value: f.Outcome.String(), Allowed: "an outcome that is final, when the state is Terminal"}
+	}
+	return nil
+}
+
+// finish reports whether the claim was still the owner's.
+func (m *Memory) finish(owner string, f *Finish, now instant) bool {
+	i := m.find(f.Claim)
+	if i == 0 {
+		return false
+	}
+	r := m.keys.at(i)
+	switch {
+	case r.fence != f.Claim.Fence || r.owner != owner:
+		return false
+	case r.state == done:
+		return f.State == Terminal && f.Outcome == r.outcome
+	case r.state == idle:
+		return f.State == r.last
+	}
+	r.last = f.State
+	m.freeSlot(r, i)
+	switch f.State {
+	case Terminal:
+		if r.fire {
+			m.fires.remove(&m.keys, i)
+		}
+		r.state, r.outcome, r.until = done, f.Outcome, now.ns
+		m.ended.push(&m.keys, i)
+	case Failed:
+		// Until stays: a failed fire becomes an orphan when its lease would have lapsed, not before its own process
+		// had the chance to try again.
+		r.state = idle
+		r.attempts++
+	case Released:
+		if r.attempts == 0 && !r.fire {
+			m.forget(i)
+			break
+		}
+		r.state, r.until = idle, min(r.until, now.ns)
+	}
+	return true
+}

@@ -1,0 +1,301 @@
+package store
+
+import (
+	"hash/maphash"
+	"math/rand/v2"
+
+	"github.com/eventflow-go/eventflow"
+)
+
+// state of a record.
+type state uint8
+
+const (
+	unused  state = iota
+	running       // granted; its lease may have lapsed
+	idle          // failed or released: anybody may claim it
+	done
+)
+
+// record is what a Memory knows of one key. It is named by its index, so that the table below needs no pointers; index
+// 0 is no record.
+type record struct {
+	id       string // the key's; the rest of the key is its space's
+	owner    string // of the newest grant, as fence
+	slot     *slot  // of a fire that may not overlap
+	fence    int
+	until    int64 // running and idle: the end of the lease; done: when it ended. Since the store's epoch
+	space    int32
+	prev     int32 // in the list that it is in, if any
+	next     int32 // as prev; of an unused record, the next unused one
+	hash     uint32
+	attempts int32
+	state    state
+	last     State // of an idle one: how the newest run was finished
+	outcome  eventflow.Outcome
+	fire     bool
+}
+
+// space is what many keys have in common: all but the ID. The keys of a chunk usually share one, so that a key costs the
+// hash of one string instead of four.
+type space struct {
+	part eventflow.Key // its ID is empty
+	salt uint64        // makes the hashes of one ID in two spaces differ
+	n    int           // records and probes that use it; at 0 it is given up
+	next int32         // of one that was given up, the next such
+}
+
+const (
+	pageBits = 7 // records are made in pages, so that growing copies none
+	pageMask = 1<<pageBits - 1
+)
+
+type page [1 << pageBits]record
+
+// keys is a hash table of records with linear probing. An entry is the record's index and, above it, the key's hash, so
+// that a probe looks at no record but the one it finds, and removing looks at none.
+type keys struct {
+	capacity int
+	used     int
+	seed     maphash.Seed
+	table    []uint64 // 0: empty; a power of two long, at most half full
+	pages    []*page
+	made     int32 // records that were ever used: 1 to made
+	unused   int32 // a list of those that are not used now
+
+	spaces map[eventflow.Key]int32
+	byID   []space
+	spare  int32 // a list of the spaces that were given up
+	last   int32 // the space of the last probe; 0: none
+}
+
+func (ks *keys) init(capacity int) {
+	ks.capacity = capacity
+	ks.seed = maphash.MakeSeed()
+	ks.table = make([]uint64, 64)
+	ks.spaces = make(map[eventflow.Key]int32)
+	ks.byID = make([]space, 1, 8) // index 0 is no space
+}
+
+func (ks *keys) at(i int32) *record { return &ks.pages[i>>pageBits][i&pageMask] }
+
+// probe is a look-up. Its space is held until add or release.
+type probe struct {
+	space int32
+	hash  uint32
+	index int32 // of the record; 0: there is none
+}
+
+// probe looks for a key that may be added.
+func (ks *keys) probe(k *eventflow.Key) probe {
+	p := probe{space: ks.spaceOf(k)}
+	if p.space == 0 {
+		p.space = ks.addSpace(k)
+	}
+	ks.byID[p.space].n++
+	p.hash = ks.hash(p.space, k.ID)
+	p.index = ks.lookup(p.space, p.hash, k.ID)
+	return p
+}
+
+// release ends a look-up after which nothing is added.
+func (ks *keys) release(p probe) { ks.drop(p.space) }
+
+// find looks for a key that is not going to be added; 0 when there is none.
+func (ks *keys) find(k *eventflow.Key) int32 {
+	s := ks.spaceOf(k)
+	if s == 0 {
+		return 0
+	}
+	return ks.lookup(s, ks.hash(s, k.ID), k.ID)
+}
+
+// is reports whether record i, which may be anything, is that of k.
+func (ks *keys) is(i int32, k *eventflow.Key) bool {
+	if i <= 0 || i > ks.made {
+		return false
+	}
+	r := ks.at(i)
+	return r.state != unused && r.id == k.ID && ks.byID[r.space].holds(k)
+}
+
+func (ks *keys) key(i int32) eventflow.Key {
+	r := ks.at(i)
+	k := ks.byID[r.space].part
+	k.ID = r.id
+	return k
+}
+
+func (ks *keys) hash(s int32, id string) uint32 {
+	return uint32((maphash.String(ks.seed, id) ^ ks.byID[s].salt) >> 32)
+}
+
+func (ks *keys) lookup(s int32, hash uint32, id string) int32 {
+	mask := uint32(len(ks.table) - 1)
+	for h := hash & mask; ; h = (h + 1) & mask {
+		e := ks.table[h]
+		if e == 0 {
+			return 0
+		}
+		if uint32(e>>32) != hash {
+			continue
+		}
+		i := int32(uint32(e))
+		if r := ks.at(i); r.space == s && r.id == id {
+			return i
+		}
+	}
+}
+
+// add makes the record of a key that p did not find. The space is held by the record from now on.
+func (ks *keys) add(p probe, id string) int32 {
+	if 2*(ks.used+1) > len(ks.table) {
+		ks.grow()
+	}
+	i := ks.unused
+	if i != 0 {
+		ks.unused = ks.at(i).next
+	} else {
+		ks.made++
+		i = ks.made
+		if int(i>>pageBits) == len(ks.pages) {
+			ks.pages = append(ks.pages, new(page))
+		}
+	}
+	*ks.at(i) = record{id: id, space: p.space, hash: p.hash, state: idle}
+	ks.used++
+	ks.put(uint64(p.hash)<<32 | uint64(uint32(i)))
+	return i
+}
+
+func (ks *keys) put(e uint64) {
+	mask := uint32(len(ks.table) - 1)
+	h := uint32(e>>32) & mask
+	for ks.table[h] != 0 {
+		h = (h + 1) & mask
+	}
+	ks.table[h] = e
+}
+
+func (ks *keys) grow() {
+	was := ks.table
+	ks.table = make([]uint64, 2*len(was))
+	for _, e := range was {
+		if e != 0 {
+			ks.put(e)
+		}
+	}
+}
+
+// remove forgets a record that is in no list.
+func (ks *keys) remove(i int32) {
+	r := ks.at(i)
+	mask := uint32(len(ks.table) - 1)
+	h := r.hash & mask
+	for ks.table[h] != uint64(r.hash)<<32|uint64(uint32(i)) {
+		h = (h + 1) & mask
+	}
+	// Move back what would no longer be found: an entry whose home is not between the hole and its place.
+	for j := (h + 1) & mask; ks.table[j] != 0; j = (j + 1) & mask {
+		if home := uint32(ks.table[j]>>32) & mask; (j-home)&mask >= (j-h)&mask {
+			ks.table[h] = ks.table[j]
+			h = j
+		}
+	}
+	ks.table[h] = 0
+	ks.drop(r.space)
+	*r = record{next: ks.unused}
+	ks.unused = i
+	ks.used--
+}
+
+// each gives every record in use. The one given may be removed meanwhile.
+func (ks *keys) each(yield func(int32) bool) {
+	for i := int32(1); i <= ks.made; i++ {
+		if ks.at(i).state != unused && !yield(i) {
+			return
+		}
+	}
+}
+
+func (s *space) holds(k *eventflow.Key) bool {
+	return s.part.Source == k.Source && s.part.Binding == k.Binding && s.part.Flow == k.Flow && s.part.Redrive == k.Redrive
+}
+
+func (ks *keys) spaceOf(k *eventflow.Key) int32 {
+	if ks.last != 0 && ks.byID[ks.last].holds(k) {
+		return ks.last
+	}
+	part := *k
+	part.ID = ""
+	s := ks.spaces[part]
+	if s != 0 {
+		ks.last = s
+	}
+	return s
+}
+
+func (ks *keys) addSpace(k *eventflow.Key) int32 {
+	s := ks.spare
+	if s != 0 {
+		ks.spare = ks.byID[s].next
+	} else {
+		s = int32(len(ks.byID))
+		ks.byID = append(ks.byID, space{})
+	}
+	part := *k
+	part.ID = ""
+	ks.byID[s] = space{part: part, salt: rand.Uint64()}
+	ks.spaces[part] = s
+	ks.last = s
+	return s
+}
+
+// drop lets go of a space, which is given up when nothing uses it.
+func (ks *keys) drop(s int32) {
+	sp := &ks.byID[s]
+	sp.n--
+	if sp.n > 0 {
+		return
+	}
+	delete(ks.spaces, sp.part)
+	*sp = space{next: ks.spare}
+	ks.spare = s
+	if ks.last == s {
+		ks.last = 0
+	}
+}
+
+// list links records through their own fields, so that putting one in and taking it out costs nothing.
+type list struct {
+	head, tail int32
+	n          int
+}
+
+func (l *list) push(ks *keys, i int32) {
+	r := ks.at(i)
+	r.prev, r.next = l.tail, 0
+	if l.tail != 0 {
+		ks.at(l.tail).next = i
+	} else {
+		l.head = i
+	}
+	l.tail = i
+	l.n++
+}
+
+func (l *list) remove(ks *keys, i int32) {
+	r := ks.at(i)
+	if r.prev != 0 {
+		ks.at(r.prev).next = r.next
+	} else {
+		l.head = r.next
+	}
+	if r.next != 0 {
+		ks.at(r.next).prev = r.prev
+	} else {
+		l.tail = r.prev
+	}
+	r.prev, r.next = 0, 0
+	l.n--
+}
