@@ -156,10 +156,12 @@ func benchThroughput(b *testing.B, publish bool, call, keys int, opts ...runner.
 	b.ReportMetric(0, "ns/op")
 }
 
-func BenchmarkPublish64(b *testing.B)         { benchThroughput(b, false, 64, 0) }
-func BenchmarkPublish1(b *testing.B)          { benchThroughput(b, false, 1, 0) }
-func BenchmarkPublish64Result(b *testing.B)   { benchThroughput(b, true, 64, 0) }
-func BenchmarkPublish64Timeout(b *testing.B)  { benchThroughput(b, false, 64, 0, runner.Timeout(time.Minute)) }
+func BenchmarkPublish64(b *testing.B)       { benchThroughput(b, false, 64, 0) }
+func BenchmarkPublish1(b *testing.B)        { benchThroughput(b, false, 1, 0) }
+func BenchmarkPublish64Result(b *testing.B) { benchThroughput(b, true, 64, 0) }
+func BenchmarkPublish64Timeout(b *testing.B) {
+	benchThroughput(b, false, 64, 0, runner.Timeout(time.Minute))
+}
 func BenchmarkPublish64Keys1000(b *testing.B) { benchThroughput(b, false, 64, 1000) }
 
 // BenchmarkOneAtATime gives the time from Publish to the flow's first line, one event in flight.

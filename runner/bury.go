@@ -43,13 +43,13 @@ func (r *FlowRunner) bury(c *chunk, ts []*task) {
 			t.buried = t.d != nil && !t.d.Open() && !t.d.Lost()
 			t.verdict = t.ended
 			r.faults.clear(r.logger(), reasonDead)
-			r.logger().Warn("event is dead-lettered", "flow", r.flow.Name(), "run", t.claim.Key.String(), "reason", t.ended.reason, "attempts", t.attempt(), "error", t.ended.err)
+			r.logger().Warn("event is dead-lettered", "flow", r.flow.Name(), "run", t.key.String(), "reason", t.ended.reason, "attempts", t.attempt(), "error", t.ended.err)
 		case errors.Is(err, eventflow.ErrLockLost):
 			t.verdict = handBack(reasonLost, 0)
 		case errors.Is(err, eventflow.ErrNoDeadLetters) && t.d != nil && !t.d.Bound():
 			t.ended.outcome = eventflow.Failed // no broker stands behind it, and nobody named another place
 			t.verdict = t.ended
-			r.logger().Error("event has failed, and there is no place for its dead letter", "flow", r.flow.Name(), "run", t.claim.Key.String(), "reason", t.ended.reason, "attempts", t.attempt(), "error", t.ended.err)
+			r.logger().Error("event has failed, and there is no place for its dead letter", "flow", r.flow.Name(), "run", t.key.String(), "reason", t.ended.reason, "attempts", t.attempt(), "error", t.ended.err)
 		default:
 			r.faults.say(r.logger(), reasonDead, "dead letters cannot be written; their lanes stand still until they can", err)
 			r.wait(t, turnBury, reasonDead, err)
@@ -92,7 +92,7 @@ func (r *FlowRunner) publishDead(c *chunk, t *task) error {
 func (r *FlowRunner) deadEvent(t *task) eventflow.Event {
 	if t.d == nil {
 		ev := eventflow.Event{
-			ID: t.claim.Key.String(), Source: "eventflow/" + r.flow.Name(), Type: "eventflow.fire.failed", Subject: t.fire.Clock,
+			ID: t.key.String(), Source: "eventflow/" + r.flow.Name(), Type: "eventflow.fire.failed", Subject: t.fire.Clock,
 			Time: t.fire.Nominal,
 		}
 		if len(t.fire.Parameters) > 0 { // New saw that they fit JSON

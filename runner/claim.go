@@ -16,13 +16,14 @@ func (r *FlowRunner) claim(c *chunk) bool {
 	for _, t := range c.tasks {
 		t.verdict = verdict{}
 		if t.leased.Load() == 0 {
-			c.claims = append(c.claims, store.Claim{Key: t.claim.Key, Fire: t.claim.Fire})
+			c.claims = append(c.claims, store.Claim{Key: t.key, Fire: t.claim.Fire})
 		}
 	}
 	sent := monotonic()
 	if len(c.claims) > 0 && r.c.store != nil && !r.claimAll(c, &sent) {
 		for _, t := range c.tasks {
 			t.verdict = handBack(reasonShutdown, 0)
+			t.verdict.err = c.err
 		}
 		return false
 	}
@@ -77,7 +78,8 @@ func (r *FlowRunner) claimAll(c *chunk, sent *int64) bool {
 			continue
 		}
 		if errors.Is(err, eventflow.ErrFatal) || errors.Is(err, eventflow.ErrClosed) {
-			r.fail(fmt.Errorf("runner: store of flow %q: %w", r.flow.Name(), err))
+			c.err = fmt.Errorf("runner: store of flow %q: %w", r.flow.Name(), err)
+			r.fail(c.err)
 			return false
 		}
 		r.faults.say(r.logger(), "store", "the store does not answer; events are held until it does", err)

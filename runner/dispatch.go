@@ -21,12 +21,12 @@ func (r *FlowRunner) push(s *source, ds []*eventflow.Delivery) {
 		s.held += len(d.Event.Data)
 		t := r.newTask()
 		t.d, t.src, t.attempts = d, s, max(d.Attempts, 0)
-		t.claim.Key = eventflow.Key{Flow: r.flow.Name(), Binding: s.name, Source: d.Event.Source, ID: d.Event.ID, Redrive: d.Redrive}
-		if t.claim.Key.Source == "" {
-			t.claim.Key.Source = s.name
+		t.key = eventflow.Key{Flow: r.flow.Name(), Binding: s.name, Source: d.Event.Source, ID: d.Event.ID, Redrive: d.Redrive}
+		if t.key.Source == "" {
+			t.key.Source = s.name
 		}
-		if t.claim.Key.ID == "" {
-			t.claim.Key.ID = r.anonymous()
+		if t.key.ID == "" {
+			t.key.ID = r.anonymous()
 		}
 		t.lane = s.lane(d.Lane)
 		r.enqueue(t, false)
@@ -301,7 +301,7 @@ func (r *FlowRunner) drop(t *task) {
 	r.tasks[last] = nil
 	r.tasks = r.tasks[:last]
 	if len(r.parked) > 0 {
-		r.unpark(t.claim.Key)
+		r.unpark(t.key)
 	}
 	t.reset()
 	if len(r.free) < r.c.maxInFlight {
@@ -332,7 +332,7 @@ func (r *FlowRunner) resume(t *task) {
 // live gives whether a run of the key is live in this process, other than t's.
 func (r *FlowRunner) live(t *task) bool {
 	for _, o := range r.tasks {
-		if o != t && o.leased.Load() != 0 && o.claim.Key == t.claim.Key {
+		if o != t && o.leased.Load() != 0 && o.key == t.key {
 			return true
 		}
 	}

@@ -118,7 +118,7 @@ func (r *FlowRunner) fire(tm *timer, now time.Time) {
 	}
 	t := r.newTask()
 	t.fire = f
-	t.claim.Key = eventflow.FireKey(r.flow.Name(), tm.name, f.Nominal)
+	t.key = eventflow.FireKey(r.flow.Name(), tm.name, f.Nominal)
 	t.claim.Fire = &store.Fire{Definition: tm.definition, Nominal: f.Nominal, NotBefore: f.Due}
 	if f.skip == "" {
 		t.claim.Fire.Overlap = r.flow.Name() + "/" + tm.name

@@ -351,7 +351,7 @@ func (r *FlowRunner) park(t *task, out []*task) []*task {
 		return append(out, t)
 	case r.live(t):
 		r.holdLane(t)
-		r.parked[t.claim.Key] = append(r.parked[t.claim.Key], t)
+		r.parked[t.key] = append(r.parked[t.key], t)
 		return out
 	case t.faults < 3: // its holder may have ended, or be another worker that has not noted its claim yet
 		t.faults++

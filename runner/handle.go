@@ -31,10 +31,10 @@ func (r *FlowRunner) Handle(ctx context.Context, d *eventflow.Delivery) Result {
 	t := r.direct(key, func(t *task) {
 		t.d, t.attempts = d, max(d.Attempts, 0)
 		if key.Source == "" {
-			t.claim.Key.Source = HandleTrigger
+			t.key.Source = HandleTrigger
 		}
 		if key.ID == "" {
-			t.claim.Key.ID = r.anonymous()
+			t.key.ID = r.anonymous()
 		}
 	})
 	return r.handle(ctx, t)
@@ -71,7 +71,7 @@ func (r *FlowRunner) direct(key eventflow.Key, fill func(*task)) *task {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	t := r.newTask()
-	t.claim.Key = key
+	t.key = key
 	fill(t)
 	if t.fire != nil {
 		r.fireReceived()
@@ -156,7 +156,7 @@ func (r *FlowRunner) renewDirect(c *chunk, t *task) (stop func()) {
 	var mu sync.Mutex // guards timer and done
 	var timer *time.Timer
 	done := false
-	key := t.claim.Key
+	key := t.key
 	renew := func() {
 		mu.Lock()
 		defer mu.Unlock()
@@ -165,7 +165,7 @@ func (r *FlowRunner) renewDirect(c *chunk, t *task) (stop func()) {
 		}
 		defer func() { timer.Reset(r.c.lease / 3) }()
 		r.mu.Lock()
-		held := t.leased.Load() != 0 && t.claim.Key == key
+		held := t.leased.Load() != 0 && t.key == key
 		claim := t.claim
 		age := time.Duration(monotonic() - t.leased.Load())
 		r.mu.Unlock()

@@ -35,7 +35,7 @@ func (r *FlowRunner) tell(t *task) {
 	case turnUnrun, turnParked:
 		return
 	}
-	d := Decision{Flow: r.flow.Name(), Trigger: t.trigger(), Key: t.claim.Key, Attempt: t.attempt(), Reason: v.reason, Err: v.err, After: v.after}
+	d := Decision{Flow: r.flow.Name(), Trigger: t.trigger(), Key: t.key, Attempt: t.attempt(), Reason: v.reason, Err: v.err, After: v.after}
 	if v.turn == turnEnd {
 		d.Outcome = v.outcome
 	}

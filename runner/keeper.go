@@ -167,7 +167,7 @@ func (r *FlowRunner) renew(due []*task, claims []store.Claim) {
 	r.renewing = false
 	for i, t := range due {
 		// Meanwhile the task may have ended, and its place may be another's.
-		if err != nil || t.leased.Load() == 0 || t.claim.Key != claims[i].Key || t.claim.Fence != claims[i].Fence {
+		if err != nil || t.leased.Load() == 0 || t.key != claims[i].Key || t.claim.Fence != claims[i].Fence {
 			continue
 		}
 		if claims[i].Status == store.Granted {

@@ -175,7 +175,7 @@ func (r *FlowRunner) abandon() error {
 	r.mu.Lock()
 	for _, t := range r.tasks {
 		if e.More++; len(e.Runs) < most {
-			e.Runs, e.More = append(e.Runs, t.claim.Key.String()), e.More-1
+			e.Runs, e.More = append(e.Runs, t.key.String()), e.More-1
 		}
 		t.fenced.Store(true)
 		t.leased.Store(0)

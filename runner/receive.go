@@ -14,7 +14,9 @@ func (r *FlowRunner) receive(ctx context.Context, s *source) {
 	err := r.receiveAll(ctx, s)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s.ended = true
+	if s.cutNext != nil {
+		s.cutNext()
+	}
 	r.receivers--
 	if err != nil {
 		r.fail(fmt.Errorf("runner: trigger %q of flow %q: %w", s.name, r.flow.Name(), err))
@@ -39,8 +41,6 @@ func (r *FlowRunner) receiveAll(ctx context.Context, s *source) error {
 		}
 		ds, err := s.clock.Next(next, want)
 		r.mu.Lock()
-		s.cutNext()
-		s.cutNext = nil
 		paused, stopping := s.paused, r.stopping
 		switch {
 		case len(ds) == 0:
@@ -93,9 +93,10 @@ func (r *FlowRunner) room(ctx context.Context, s *source) (eventflow.Want, conte
 		free := s.share - s.inFlight
 		bytes := r.c.maxHeldBytes/len(r.c.sources) - s.held
 		if !s.paused && free >= max(1, s.share/4) && (bytes > 0 || s.inFlight == 0) {
-			next, cut := context.WithCancel(ctx)
-			s.cutNext = cut
-			return eventflow.Want{Events: free, PerLane: r.c.maxPerLane, Bytes: max(bytes, 1)}, next, true
+			if s.next == nil || s.next.Err() != nil { // the first, or a pause cut it
+				s.next, s.cutNext = context.WithCancel(ctx)
+			}
+			return eventflow.Want{Events: free, PerLane: r.c.maxPerLane, Bytes: max(bytes, 1)}, s.next, true
 		}
 		s.waiting = true
 		r.mu.Unlock()
@@ -143,7 +144,7 @@ func (r *FlowRunner) handOver(s *source, ds []*eventflow.Delivery, stopping bool
 		s.held += len(d.Event.Data)
 		t := r.newTask()
 		t.d, t.src = d, s
-		t.claim.Key = eventflow.Key{Flow: r.flow.Name(), Binding: s.name, Source: d.Event.Source, ID: d.Event.ID, Redrive: d.Redrive}
+		t.key = eventflow.Key{Flow: r.flow.Name(), Binding: s.name, Source: d.Event.Source, ID: d.Event.ID, Redrive: d.Redrive}
 		t.verdict.reason = reason
 		ts = append(ts, t)
 	}

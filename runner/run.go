@@ -28,9 +28,9 @@ func (e *PanicError) Error() string {
 func (r *FlowRunner) runOne(c *chunk, t *task) {
 	rc := &runContext{parent: c.base}
 	if t.d != nil {
-		rc.run.Init(r.flow, t.claim.Key, &t.d.Event)
+		rc.run.Init(r.flow, t.key, &t.d.Event)
 	} else {
-		rc.run.Init(r.flow, t.claim.Key)
+		rc.run.Init(r.flow, t.key)
 		rc.run.Fire = &t.fire.Fire
 	}
 	rc.run.Attempt = max(t.claim.Attempts, t.attempts) + 1
@@ -181,7 +181,7 @@ func (r *FlowRunner) runBatch(c *chunk) {
 		return
 	}
 	deadline, fence := rc.run.Deadline, rc.run.Fence
-	rc.run.Init(r.flow, open[0].claim.Key, events...)
+	rc.run.Init(r.flow, open[0].key, events...)
 	rc.run.Attempt, rc.run.Deadline, rc.run.Fence = attempt+1, deadline, fence
 	if src := open[0].src; src != nil && src.codecs != nil {
 		rc.run.UseCodecs(src.codecs)

@@ -18,6 +18,7 @@ type task struct {
 	fire *fire               // nil: a delivery
 	src  *source             // nil: a fire, or a delivery of the user's own loop
 	lane *lane               // nil: a lane of its own
+	key  eventflow.Key
 
 	holds bool  // it waits, and its lane with it
 	index int   // in FlowRunner.tasks
@@ -130,7 +131,7 @@ func (l *lane) popFront() *task {
 func (t *task) reset() {
 	t.d, t.fire, t.src, t.lane, t.next = nil, nil, nil, nil, nil
 	t.stage, t.attempts, t.faults, t.solo, t.split = stageRun, 0, 0, false, 0
-	t.claim, t.verdict, t.ended = store.Claim{}, verdict{}, verdict{}
+	t.key, t.claim, t.verdict, t.ended = eventflow.Key{}, store.Claim{}, verdict{}, verdict{}
 	t.out, t.pubs, t.holds = nil, nil, false
 	t.rc.Store(nil)
 	t.fenced.Store(false)

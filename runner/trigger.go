@@ -28,9 +28,9 @@ type source struct {
 	held     int // bytes of payload
 	credit   int // of the weighted round robin
 	paused   bool
-	ended    bool
-	waiting  bool          // its receiver waits for room
-	room     chan struct{} // capacity 1: a settlement made room, or a pause ended; made by Listen
+	waiting  bool            // its receiver waits for room
+	room     chan struct{}   // capacity 1: a settlement made room, or a pause ended; made by Listen
+	next     context.Context // of Next; a pause cuts it
 	cutNext  context.CancelFunc
 }
 
@@ -63,7 +63,7 @@ type fire struct {
 }
 
 // trigger gives the name of what started the task.
-func (t *task) trigger() string { return t.claim.Key.Binding }
+func (t *task) trigger() string { return t.key.Binding }
 
 // attempt gives the number of the attempt that ran last.
 func (t *task) attempt() int {

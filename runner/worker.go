@@ -28,6 +28,7 @@ type chunk struct {
 	lanes  []*lane         // those that it holds; guarded by FlowRunner.mu
 	batch  bool            // one run for all tasks
 
+	err     error // the store's final one
 	start   time.Time
 	current *task // running, or the last that ran
 	stopped *lane // its task did not end: what is behind it must wait
