@@ -70,6 +70,7 @@ func (r *FlowRunner) enqueue(t *task, front bool) {
 	switch {
 	case t.fire != nil:
 		r.fires.pushBack(t)
+		r.startFires()
 		return
 	case t.stage != stageRun:
 		s.ready.pushFront(ready{t: t}) // it ran already: its lane stays busy until the rest of its way is done

@@ -124,7 +124,6 @@ func (r *FlowRunner) fire(tm *timer, now time.Time) {
 		t.claim.Fire.Overlap = r.flow.Name() + "/" + tm.name
 	}
 	r.enqueue(t, false)
-	r.startFires()
 }
 
 func (r *FlowRunner) fireReceived() {

@@ -27,8 +27,9 @@ const (
 
 var start = time.Now()
 
-// monotonic gives nanoseconds by the monotonic clock, never 0, which would mean "not claimed".
-func monotonic() int64 { return int64(time.Since(start)) + 1 }
+// monotonic gives nanoseconds by the monotonic clock, from an arbitrary start that may lie ahead (in a test's bubble of
+// virtual time). It is odd, so that it is never 0, which means "not claimed".
+func monotonic() int64 { return int64(time.Since(start)) | 1 }
 
 // keep is the keeper's loop. It ends when the runner closes.
 func (r *FlowRunner) keep() {
@@ -113,12 +114,11 @@ func (r *FlowRunner) renewDue() time.Duration {
 	if r.renewal = len(r.tasks) > 0 && r.c.store != nil; !r.renewal {
 		return keeperLook
 	}
-	every := r.c.lease / sweepLease
 	now := monotonic()
-	if left := every - time.Duration(now-r.lastRenewal); left > 0 {
-		return left
+	if left := r.nextRenewal - now; left > 0 {
+		return time.Duration(left)
 	}
-	r.lastRenewal = now
+	wait := r.c.lease / sweepLease
 	var due []*task
 	var claims []store.Claim
 	for _, t := range r.tasks {
@@ -127,20 +127,23 @@ func (r *FlowRunner) renewDue() time.Duration {
 			continue
 		}
 		age := time.Duration(now - since)
-		if age >= r.c.lease-r.c.lease/leaseLeft {
+		left := r.c.lease - r.c.lease/leaseLeft - age
+		if left <= 0 {
 			r.fenceOff(t, eventflow.ErrLockLost)
 			continue
 		}
+		wait = min(wait, left)
 		if age >= r.c.lease/3 {
 			due, claims = append(due, t), append(claims, t.claim)
 		}
 	}
+	r.nextRenewal = now + int64(wait)
 	if len(due) > 0 && !r.renewing {
 		r.renewing = true
 		r.goroutines++
 		go r.renew(due, claims)
 	}
-	return every
+	return wait
 }
 
 // fenceOff takes from a task the right to publish, finish and settle, and cancels its run.

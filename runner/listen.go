@@ -95,7 +95,7 @@ func (r *FlowRunner) listen(receiving context.Context, stopReceiving, cancelIO c
 		r.state = Listening
 	}
 	close(r.ready)
-	r.lastRenewal = monotonic()
+	r.nextRenewal = monotonic()
 	r.receivers = len(r.c.sources)
 	for _, s := range r.c.sources {
 		go r.receive(receiving, s)
@@ -131,6 +131,7 @@ func (r *FlowRunner) listen(receiving context.Context, stopReceiving, cancelIO c
 	close(r.closed)
 	keeper.Wait()
 	if abandoned == nil {
+		cancelIO() // nothing is in flight: what still asks the store, a renewal, asks for nothing
 		<-r.gone
 		return err
 	}

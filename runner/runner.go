@@ -59,7 +59,7 @@ type FlowRunner struct {
 	idleLooks    int
 	renewal      bool // the keeper looks at leases
 	renewing     bool
-	lastRenewal  int64
+	nextRenewal  int64 // monotonic ns
 	stopping     bool
 	closing      bool
 	overDone     bool
