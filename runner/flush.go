@@ -215,7 +215,7 @@ func (r *FlowRunner) settle(c *chunk, ts []*task) {
 		case t.d == nil:
 			continue
 		case v.turn == turnEnd:
-		case v.counted:
+		case v.counted && !c.direct: // of Handle's the hand-back tells
 			t.attempts = t.attempt()
 			t.d.Attempted()
 			continue
@@ -394,9 +394,7 @@ func (r *FlowRunner) giveBack(c *chunk, ts []*task) {
 		after, verb := time.Duration(0), eventflow.Release
 		switch v := &t.verdict; {
 		case v.turn == turnWait && v.reason != reasonShutdown:
-			if after = v.after; v.counted {
-				verb = eventflow.Nack
-			}
+			after = v.after // the attempt is marked already
 		case v.turn == turnParked && v.reason != reasonShutdown:
 			after = v.after
 		case v.turn == turnBury: // its dead letter is not written: the next run will be its last again

@@ -172,8 +172,6 @@ func (r *FlowRunner) runBatch(c *chunk) {
 			t.verdict = r.judge(t, 1, errFiltered)
 			continue
 		}
-		// Until the run's end, what a Goexit leaves behind.
-		t.verdict = r.judge(t, max(t.claim.Attempts, t.attempts)+1, &PanicError{})
 		attempt = max(attempt, t.claim.Attempts, t.attempts)
 		events, open = append(events, &t.d.Event), append(open, t)
 	}
@@ -189,7 +187,7 @@ func (r *FlowRunner) runBatch(c *chunk) {
 		rc.run.UseCodecs(r.codecs)
 	}
 	before := len(c.out)
-	out, err := r.callBatch(c, rc)
+	out, err := r.callBatch(c, rc, open)
 	cause := rc.end()
 	if cause != nil && err != nil {
 		for _, t := range open {
@@ -259,7 +257,8 @@ func definite(err error) bool {
 	return errors.As(err, &skip) || errors.As(err, &busy)
 }
 
-func (r *FlowRunner) callBatch(c *chunk, rc *runContext) (out []eventflow.Event, err error) {
+// callBatch is call for a batch: a Goexit leaves with the verdicts of open set.
+func (r *FlowRunner) callBatch(c *chunk, rc *runContext, open []*task) (out []eventflow.Event, err error) {
 	returned := false
 	defer func() {
 		if returned {
@@ -271,6 +270,7 @@ func (r *FlowRunner) callBatch(c *chunk, rc *runContext) (out []eventflow.Event,
 			return
 		}
 		rc.end()
+		r.judgeBatch(c, open, &PanicError{Stack: debug.Stack()})
 	}()
 	out, err = r.flow.Call(rc, &rc.run, c.out)
 	returned = true

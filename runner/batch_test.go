@@ -1,0 +1,203 @@
+package runner_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/eventflow-go/eventflow"
+	"github.com/eventflow-go/eventflow/runner"
+)
+
+// batches notes each batch as its IDs joined.
+func batches(rec *recorder, fail func(eventflow.Batch[string]) error) *eventflow.Flow {
+	return eventflow.NewSink("f", func(_ context.Context, b eventflow.Batch[string]) error {
+		rec.note(strings.Join(b.Values(), " "))
+		if fail == nil {
+			return nil
+		}
+		return fail(b)
+	})
+}
+
+func TestABatchStaysWithinItsLane(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b, rec := setup(t), &recorder{}
+		b.publish("q", "a:1", "b:1", "a:2", "b:2", "a:3", "a:4", "x", "y")
+		r := b.new(batches(rec, nil), runner.On(b.mem.Subscriber("q")), runner.BatchOf(3, 0))
+		stop := b.listen(r)
+		synctest.Wait()
+		require.NoError(t, stop())
+		require.ElementsMatch(t, []string{"a:1 a:2 a:3", "a:4", "b:1 b:2", "x y"}, rec.list())
+		require.EqualValues(t, 8, balanced(t, r).Outcomes[eventflow.Succeeded])
+	})
+}
+
+func TestABatchWaitsForMoreAndNoLonger(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b, rec := setup(t), &recorder{}
+		r := b.new(batches(rec, nil), runner.On(b.mem.Subscriber("q")), runner.BatchOf(3, 10*time.Second))
+		stop := b.listen(r)
+		b.publish("q", "1")
+		time.Sleep(9 * time.Second)
+		b.publish("q", "2")
+		require.Empty(t, rec.list())
+		time.Sleep(2 * time.Second)
+		require.Equal(t, []string{"1 2"}, rec.list())
+		b.publish("q", "3", "4", "5")
+		synctest.Wait()
+		require.Equal(t, []string{"1 2", "3 4 5"}, rec.list(), "a full one does not wait")
+		b.publish("q", "6")
+		synctest.Wait()
+		require.NoError(t, stop())
+		require.Len(t, rec.list(), 2)
+		require.EqualValues(t, 1, balanced(t, r).Outcomes[eventflow.HandedBack])
+	})
+}
+
+func TestOnlyTheFailedItemsOfABatchRunAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b, rec := setup(t), &recorder{}
+		r := b.new(batches(rec, func(batch eventflow.Batch[string]) error {
+			var failed eventflow.BatchError
+			for i, it := range batch {
+				if it.Value == "2" {
+					failed.Add(i, errBoom)
+				}
+				if it.Value == "3" {
+					failed.Add(i, eventflow.Permanent(errBoom))
+				}
+			}
+			return failed.Err()
+		}), runner.On(b.mem.Subscriber("q")), runner.MaxAttempts(2))
+		b.publish("q", "1", "2", "3", "4")
+		stop := b.listen(r)
+		time.Sleep(time.Minute)
+		require.NoError(t, stop())
+		require.Equal(t, []string{"1 2 3 4", "2"}, rec.list())
+		reasons := map[string]string{}
+		for _, d := range b.mem.DeadLetters("q") {
+			reasons[d.Event.ID] = d.Reason
+		}
+		require.Equal(t, map[string]string{"2": "exhausted", "3": "permanent"}, reasons)
+		require.EqualValues(t, 2, balanced(t, r).Outcomes[eventflow.Succeeded])
+	})
+}
+
+func TestInALaneTheFirstFailureHoldsWhatIsBehindIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b, rec := setup(t), &recorder{}
+		first := true
+		r := b.new(batches(rec, func(batch eventflow.Batch[string]) error {
+			var failed eventflow.BatchError
+			if first {
+				first = false
+				failed.Add(1, errBoom)
+			}
+			return failed.Err()
+		}), runner.On(b.mem.Subscriber("q")))
+		b.publish("q", "k:1", "k:2", "k:3")
+		stop := b.listen(r)
+		time.Sleep(time.Minute)
+		require.NoError(t, stop())
+		require.Equal(t, []string{"k:1 k:2 k:3", "k:2 k:3"}, rec.list())
+		require.EqualValues(t, 3, balanced(t, r).Outcomes[eventflow.Succeeded])
+	})
+}
+
+func TestAPoisonInABatchIsIsolatedByHalving(t *testing.T) {
+	t.Parallel()
+	for _, keyed := range []bool{false, true} {
+		t.Run(fmt.Sprintf("keyed=%v", keyed), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b, rec := setup(t), &recorder{}
+				var in []string
+				for i := range 16 {
+					id := fmt.Sprint(i)
+					if keyed {
+						id = "k:" + id
+					}
+					in = append(in, id)
+				}
+				r := b.new(batches(rec, func(batch eventflow.Batch[string]) error {
+					for _, it := range batch {
+						if it.Value == in[5] {
+							return errors.New("somewhere in here")
+						}
+					}
+					return nil
+				}), runner.On(b.mem.Subscriber("q")), runner.MaxAttempts(3))
+				b.publish("q", in...)
+				stop := b.listen(r)
+				time.Sleep(time.Hour)
+				require.NoError(t, stop())
+				dead := b.mem.DeadLetters("q")
+				require.Len(t, dead, 1)
+				require.Equal(t, in[5], dead[0].Event.ID)
+				require.Equal(t, 3, dead[0].Attempts, "halving is no attempt")
+				require.EqualValues(t, 15, balanced(t, r).Outcomes[eventflow.Succeeded])
+			})
+		})
+	}
+}
+
+func TestABatchsResultsBelongToAllItsEvents(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t)
+		out := b.mem.Subscriber("out")
+		withdraw := b.mem.Inject(failing("out"))
+		r := b.new(eventflow.NewFlow("f", func(_ context.Context, in eventflow.Batch[string]) (string, error) {
+			return strings.Join(in.Values(), " "), nil
+		}), runner.On(b.mem.Subscriber("q")), runner.PublishTo(b.mem.Publisher("out")))
+		b.publish("q", "1", "2", "3")
+		stop := b.listen(r)
+		time.Sleep(time.Minute)
+		require.Zero(t, b.mem.Stats("q", "").Acked, "none is acknowledged while their result is refused")
+		withdraw()
+		time.Sleep(time.Minute)
+		require.NoError(t, stop())
+		require.EqualValues(t, 3, b.mem.Stats("q", "").Acked)
+		got := drain(t, out)
+		require.Len(t, got, 1)
+		require.Equal(t, "1 2 3", string(got[0].Data))
+	})
+}
+
+func TestAPanicOfABatchIsIsolatedToo(t *testing.T) {
+	t.Parallel()
+	for name, die := range map[string]func(){"panic": func() { panic("x") }, "goexit": runtimeGoexit} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b, rec := setup(t), &recorder{}
+				r := b.new(batches(rec, func(batch eventflow.Batch[string]) error {
+					for _, it := range batch {
+						if it.Value == "3" {
+							die()
+						}
+					}
+					return nil
+				}), runner.On(b.mem.Subscriber("q")), runner.MaxAttempts(2))
+				b.publish("q", "1", "2", "3", "4")
+				stop := b.listen(r)
+				time.Sleep(time.Hour)
+				require.NoError(t, stop())
+				dead := b.mem.DeadLetters("q")
+				require.Len(t, dead, 1)
+				require.Equal(t, "3", dead[0].Event.ID)
+			})
+		})
+	}
+}
