@@ -379,7 +379,7 @@ func (r *FlowRunner) holdLane(t *task) {
 func (r *FlowRunner) drain(l *lane, reason string, out []*task) []*task {
 	for l.head != nil {
 		t := l.popFront()
-		t.verdict.reason = reason
+		t.verdict = verdict{turn: turnUnrun, reason: reason} // not what an earlier turn left
 		out = append(out, t)
 	}
 	return out

@@ -3,7 +3,6 @@ package runner_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"runtime"
 	"testing"
@@ -14,6 +13,7 @@ import (
 	"github.com/eventflow-go/eventflow"
 	"github.com/eventflow-go/eventflow/broker"
 	"github.com/eventflow-go/eventflow/runner"
+	"github.com/eventflow-go/eventflow/store"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -84,6 +84,7 @@ func ids(evs []eventflow.Event) (out []string) {
 	return out
 }
 
-var _ = fmt.Sprint
 
 func runtimeGoexit() { runtime.Goexit() }
+
+func newStore(capacity int) store.Store { return store.NewMemory(store.Capacity(capacity)) }
