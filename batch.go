@@ -3,11 +3,13 @@ package eventflow
 import (
 	"context"
 	"errors"
+	"reflect"
 	"slices"
 )
 
 // Batch as a flow's parameter asks for many events of one lane in one run; runner.BatchOf sets how many and how long to
-// wait for them. Return a [BatchError] when some items failed: only those are tried again.
+// wait for them. Return a [BatchError] when some items failed: only those are tried again, and the run's result is published
+// when there are others.
 type Batch[T any] []Item[T]
 
 // Item is one event of a [Batch] and its payload.
@@ -41,40 +43,54 @@ func (b *Batch[T]) decode(f *Flow, run *Run) (kept []int, bad BatchError) {
 	return kept, bad
 }
 
+// element is the type of the payloads.
+func (*Batch[T]) element() reflect.Type { return reflect.TypeFor[T]() }
+
 type batchParameter interface {
 	decode(f *Flow, run *Run) (kept []int, bad BatchError)
+	element() reflect.Type
 }
+
+var batchParameterType = reflect.TypeFor[batchParameter]()
 
 // callBatch calls the flow with what can be decoded. The other items fail alone; the indexes of the flow's own
 // BatchError become those of the run's events.
 func callBatch[P, R any](ctx context.Context, f *Flow, run *Run, fn func(context.Context, P) (R, error)) (r R, err error) {
+	if err = f.noParameters(run); err != nil {
+		return r, err
+	}
 	var p P
 	kept, bad := any(&p).(batchParameter).decode(f, run)
 	if len(kept) == 0 && len(bad.Items) > 0 {
 		return r, bad.Err()
 	}
 	r, err = fn(ctx, p)
-	if err == nil || len(bad.Items) == 0 {
-		if err == nil {
-			err = bad.Err()
-		}
-		return r, err
-	}
+	return r, joinBatch(bad, kept, err)
+}
+
+// joinBatch gives the error of a batch from what could not be decoded and what the flow said of the items kept.
+func joinBatch(bad BatchError, kept []int, err error) error {
 	var own *BatchError
-	if errors.As(err, &own) {
+	partial := errors.As(err, &own)
+	switch {
+	case err == nil || partial && len(own.items()) == 0 && err == error(own): //nolint:errorlint // a wrapped one is an error of the wrapper
+		return bad.Err()
+	case partial && own.names(len(kept)):
+		if len(bad.Items) == 0 {
+			return err
+		}
 		for _, it := range own.Items {
-			if it.Index < 0 || it.Index >= len(kept) {
-				return r, err // it names no item of ours: the whole batch failed
-			}
 			bad.Add(kept[it.Index], it.Err)
 		}
-	} else {
+	case len(bad.Items) == 0 && (!partial || len(own.items()) > 0):
+		return err
+	default: // it names no item of ours: every item failed, and none that cannot be decoded may pass for done
 		for _, i := range kept {
 			bad.Add(i, err)
 		}
 	}
-	slices.SortFunc(bad.Items, func(a, b ItemError) int { return a.Index - b.Index })
-	return r, bad.Err()
+	slices.SortStableFunc(bad.Items, func(a, b ItemError) int { return a.Index - b.Index })
+	return bad.Err()
 }
 
 // Many as a flow's result publishes each element as an event of its own. A plain slice is one payload. A nil pointer
@@ -90,6 +106,11 @@ func (m Many[T]) each(emit func(any) error) error {
 	return nil
 }
 
+func (Many[T]) element() reflect.Type { return reflect.TypeFor[T]() }
+
 type manyResult interface {
 	each(emit func(any) error) error
+	element() reflect.Type
 }
+
+var manyResultType = reflect.TypeFor[manyResult]()

@@ -32,9 +32,10 @@ func Encode(c Codec, v any) (Event, error) {
 	case Event:
 		return v, nil
 	case *Event:
-		if v != nil {
-			return *v, nil
+		if v == nil {
+			return Event{}, &ConfigError{Field: "eventflow.Encode value", Value: "nil", Allowed: "an *Event that is not nil"}
 		}
+		return *v, nil
 	case []byte:
 		return Event{Data: v}, nil
 	case string:

@@ -183,10 +183,43 @@ func (e *BatchError) Err() error {
 	return e
 }
 
-func (e *BatchError) Error() string { return itemsError("items failed", e.Items) }
+// Error and Unwrap bear a nil *BatchError, which a flow returns that forgot Err: it is not nil any more as an error.
+func (e *BatchError) Error() string { return itemsError("items failed", e.items()) }
 
 // Unwrap gives the error of each item.
-func (e *BatchError) Unwrap() []error { return itemErrors(e.Items) }
+func (e *BatchError) Unwrap() []error { return itemErrors(e.items()) }
+
+func (e *BatchError) items() []ItemError {
+	if e == nil {
+		return nil
+	}
+	return e.Items
+}
+
+// names reports whether e names at least one item, and none that is not among n.
+func (e *BatchError) names(n int) bool {
+	for _, it := range e.items() {
+		if it.Index < 0 || it.Index >= n {
+			return false
+		}
+	}
+	return len(e.items()) > 0
+}
+
+// spares reports whether e names some of n items and leaves others.
+func (e *BatchError) spares(n int) bool {
+	if !e.names(n) {
+		return false
+	}
+	failed, named := make([]bool, n), 0
+	for _, it := range e.Items {
+		if !failed[it.Index] {
+			failed[it.Index] = true
+			named++
+		}
+	}
+	return named < n
+}
 
 func itemsError(what string, items []ItemError) string {
 	if len(items) == 0 {

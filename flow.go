@@ -3,6 +3,7 @@ package eventflow
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"reflect"
 	"strconv"
@@ -58,15 +59,19 @@ func NewFlow[P, R any](name string, fn func(context.Context, P) (R, error), opts
 		r, err := invoke(ctx, run)
 		if err != nil {
 			var some *BatchError
-			if !errors.As(err, &some) {
+			if !f.batch || !errors.As(err, &some) || !some.spares(len(run.Events())) {
 				return dst, err
 			}
 		}
-		dst, bad := emit(run, r, dst)
+		out, bad := emit(run, r, dst)
 		if bad != nil {
-			return dst, errors.Join(err, &EncodeError{Flow: f.name, Err: bad})
+			// The items that the flow was content with have no result: none has succeeded, whatever its BatchError says.
+			if err != nil {
+				bad = fmt.Errorf("%w; and %v", bad, err) //nolint:errorlint // an error that is no BatchError
+			}
+			return dst, &EncodeError{Flow: f.name, Err: bad}
 		}
-		return dst, err
+		return out, err
 	}
 	return f
 }
@@ -108,9 +113,11 @@ func newFlow(name string, noFunc bool, opts []FlowOption) *Flow {
 		f.fail("flow "+name+" function", "nil", "a function")
 	}
 	for _, o := range opts {
-		if o != nil {
-			o(f)
+		if o == nil {
+			f.fail("flow "+name+" option", "nil", "a FlowOption")
+			continue
 		}
+		o(f)
 	}
 	return f
 }
@@ -150,9 +157,9 @@ func (f *Flow) Publishes() bool { return f.publishes }
 func (f *Flow) CheckParameters(ps Parameters) error { return f.check(ps) }
 
 // Call decodes, calls the function and encodes: one attempt without any policy, for schedulers of the user's own and
-// for tests. It appends the results to dst. A payload that does not fit is a *[DecodeError], a result that cannot be
-// encoded an *[EncodeError]. A panic of the function is not recovered. A definition with an Err cannot be called: its
-// error is returned.
+// for tests. It appends the results to dst, all of them or none. A payload that does not fit is a *[DecodeError], a
+// result that cannot be encoded an *[EncodeError]. A panic of the function is not recovered. A definition with an Err
+// cannot be called: its error is returned. The function finds run by [RunFrom] only when ctx is one of [WithRun].
 func (f *Flow) Call(ctx context.Context, run *Run, dst []Event) ([]Event, error) {
 	if f.errs != nil {
 		return dst, f.Err()
@@ -163,6 +170,7 @@ func (f *Flow) Call(ctx context.Context, run *Run, dst []Event) ([]Event, error)
 // invoker turns the typed function into one that reads its parameter from a run.
 func invoker[P, R any](f *Flow, fn func(context.Context, P) (R, error)) func(context.Context, *Run) (R, error) {
 	f.checkType("parameter", reflect.TypeFor[P]())
+	f.checkElement(reflect.TypeFor[P]())
 	f.check = func(ps Parameters) error { return ps.apply(f.name, reflect.ValueOf(new(P)).Elem()) }
 	if _, ok := any(new(P)).(batchParameter); ok {
 		f.batch = true
@@ -184,7 +192,7 @@ func input[P any](f *Flow) func(*Run) (P, error) {
 	var special any
 	switch any((*P)(nil)).(type) {
 	case *struct{}:
-		special = func(*Run) (struct{}, error) { return struct{}{}, nil }
+		special = func(run *Run) (struct{}, error) { return struct{}{}, f.noParameters(run) }
 	case *[]byte:
 		special = func(run *Run) ([]byte, error) {
 			if ev := run.Event(); ev != nil {
@@ -217,6 +225,9 @@ func input[P any](f *Flow) func(*Run) (P, error) {
 	field, err := eventField(f.name, t)
 	if err != nil {
 		f.errs = append(f.errs, err)
+	}
+	if len(field) > 0 {
+		f.checkElement(t.FieldByIndex(field).Type)
 	}
 	return func(run *Run) (p P, err error) {
 		ev := run.Event()
@@ -271,5 +282,24 @@ func (f *Flow) checkType(what string, t reflect.Type) {
 	switch t.Kind() {
 	case reflect.Chan, reflect.Func, reflect.UnsafePointer:
 		f.fail("flow "+f.name+" "+what, t.String(), "a type with a payload: a struct, []byte, string, eventflow.Event, eventflow.Batch, eventflow.Many")
+	case reflect.Pointer:
+		if t.Implements(batchParameterType) {
+			f.fail("flow "+f.name+" "+what, t.String(), "the Batch itself, not a pointer to it")
+		}
+	}
+}
+
+// checkElement checks what a Batch, an EventParameter or a Many is made of.
+func (f *Flow) checkElement(t reflect.Type) {
+	switch v := reflect.New(t).Interface().(type) {
+	case batchParameter:
+		f.checkType("element of Batch", v.element())
+		if hidesEventParameter(v.element()) {
+			f.fail("flow "+f.name+" element of Batch", v.element().String(), "a payload; an Item has the event beside it, and no other parameters")
+		}
+	case eventParameter:
+		f.checkType("EventParameter", v.element())
+	case manyResult:
+		f.checkType("element of Many", v.element())
 	}
 }

@@ -27,13 +27,17 @@ func FireKey(flow, clock string, nominal time.Time) Key {
 	return Key{Flow: flow, Binding: clock, ID: nominal.UTC().Format(time.RFC3339Nano)}
 }
 
-// Nominal gives the nominal time of a fire's key, and false for an event's.
+// Nominal gives the nominal time of a fire's key, UTC, and false for an event's: one that has a Source, or an ID that is
+// not written as [FireKey] writes it.
 func (k Key) Nominal() (time.Time, bool) {
 	if k.Source != "" {
 		return time.Time{}, false
 	}
 	t, err := time.Parse(time.RFC3339Nano, k.ID)
-	return t, err == nil
+	if err != nil || t.Format(time.RFC3339Nano) != k.ID || !strings.HasSuffix(k.ID, "Z") {
+		return time.Time{}, false
+	}
+	return t, true
 }
 
 var keyEscaper = strings.NewReplacer("%", "%25", "/", "%2F", "#", "%23")
@@ -42,11 +46,13 @@ var keyEscaper = strings.NewReplacer("%", "%25", "/", "%2F", "#", "%23")
 // unique: inside a part, the characters %, / and # are percent-encoded.
 func (k Key) String() string {
 	esc := keyEscaper.Replace
+	s := esc(k.Flow) + "/" + esc(k.Binding)
 	if _, ok := k.Nominal(); ok {
-		return esc(k.Flow) + "/" + esc(k.Binding) + "@" + k.ID
+		s += "@" + k.ID
+	} else {
+		s += "/" + esc(k.Source) + "/" + esc(k.ID)
 	}
-	s := esc(k.Flow) + "/" + esc(k.Binding) + "/" + esc(k.Source) + "/" + esc(k.ID)
-	if k.Redrive > 0 {
+	if k.Redrive != 0 {
 		s += "#" + strconv.Itoa(k.Redrive)
 	}
 	return s

@@ -3,6 +3,7 @@ package eventflow
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -10,7 +11,8 @@ import (
 )
 
 // EventParameter is the field of a flow's parameter struct that takes the event's payload, when the flow has other
-// parameters too. It is empty when a time clock fired. It has no JSON methods: embedded, they would hijack the struct.
+// parameters too. It is empty when a time clock fired. A flow without other parameters may take one as its parameter, to
+// know whether an event started it. It has no JSON methods: embedded, they would hijack the struct.
 type EventParameter[T any] struct {
 	Value T
 	event *Event
@@ -32,28 +34,66 @@ func (p *EventParameter[T]) decode(c Codec, ev *Event) error {
 	return decodeAny(c, ev, &p.Value)
 }
 
+// element is the type of the payload.
+func (*EventParameter[T]) element() reflect.Type { return reflect.TypeFor[T]() }
+
 type eventParameter interface {
 	decode(c Codec, ev *Event) error
+	element() reflect.Type
 }
 
 var eventParameterType = reflect.TypeFor[eventParameter]()
 
-// eventField finds the EventParameter of a parameter struct.
+func isEventParameter(t reflect.Type) bool {
+	return reflect.PointerTo(t).Implements(eventParameterType)
+}
+
+// hidesEventParameter reports whether t is, points to, or is a struct with an EventParameter. Where nobody looks for one,
+// the codec would fill its Value.
+func hidesEventParameter(t reflect.Type) bool {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if isEventParameter(t) {
+		return true
+	}
+	if t.Kind() == reflect.Struct {
+		for i := range t.NumField() {
+			if isEventParameter(t.Field(i).Type) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// eventField finds the EventParameter of a flow's parameter: nil for none, empty when the parameter is one itself.
 func eventField(flow string, t reflect.Type) (index []int, err error) {
-	if t.Kind() != reflect.Struct {
+	bad := func(value, allowed string) ([]int, error) {
+		return nil, &ConfigError{Field: "flow " + flow + " parameter " + t.String(), Value: value, Allowed: allowed}
+	}
+	switch {
+	case isEventParameter(t):
+		return []int{}, nil
+	case t.Kind() != reflect.Struct:
+		if hidesEventParameter(t) {
+			return bad(t.String(), "the struct with the EventParameter itself, not a pointer to it")
+		}
 		return nil, nil
 	}
 	var first string
 	for i := range t.NumField() {
 		f := t.Field(i)
-		if !reflect.PointerTo(f.Type).Implements(eventParameterType) {
-			continue
-		}
 		switch {
+		case !isEventParameter(f.Type):
+			if f.Anonymous && hidesEventParameter(f.Type) {
+				return bad(f.Name, "an EventParameter in a field of the parameter struct itself")
+			}
+			continue
 		case !f.IsExported():
-			return nil, &ConfigError{Field: "flow " + flow + " parameter " + t.String(), Value: f.Name, Allowed: "an EventParameter in an exported field"}
+			return bad(f.Name, "an EventParameter in an exported field")
 		case index != nil:
-			return nil, &ConfigError{Field: "flow " + flow + " parameter " + t.String(), Value: f.Name, Allowed: "one EventParameter takes the event, and " + first + " is one already"}
+			return bad(f.Name, "one EventParameter takes the event, and "+first+" is one already")
 		}
 		index, first = f.Index, f.Name
 	}
@@ -69,12 +109,12 @@ func (ps Parameters) apply(flow string, dst reflect.Value) error {
 	if len(ps) == 0 {
 		return nil
 	}
-	if dst.Kind() != reflect.Struct {
+	if dst.Kind() != reflect.Struct || isEventParameter(dst.Type()) {
 		return &ConfigError{Field: "flow " + flow + " parameters", Value: strings.Join(ps.names(), ", "), Allowed: "only a flow whose parameter is a struct takes them; its is " + dst.Type().String()}
 	}
 	for _, name := range ps.names() {
-		f := dst.FieldByName(name)
-		if !f.IsValid() || !f.CanSet() || reflect.PointerTo(f.Type()).Implements(eventParameterType) {
+		f := fieldNamed(dst, name)
+		if !f.IsValid() || !f.CanSet() || isEventParameter(f.Type()) {
 			return &ConfigError{Field: "flow " + flow + " parameters", Value: name, Allowed: "one of the fields of " + dst.Type().String() + ": " + strings.Join(settable(dst.Type()), ", ")}
 		}
 		b, err := json.Marshal(ps[name])
@@ -84,10 +124,45 @@ func (ps Parameters) apply(flow string, dst reflect.Value) error {
 			err = d.Decode(f.Addr().Interface())
 		}
 		if err != nil {
-			return &ConfigError{Field: "flow " + flow + " parameter " + name, Value: fmt.Sprintf("a %T", ps[name]), Allowed: fmt.Sprintf("what fits %v: %v", f.Type(), err)}
+			return &ConfigError{Field: "flow " + flow + " parameter " + name, Value: fmt.Sprintf("a %T", ps[name]), Allowed: fmt.Sprintf("what fits %v: %s", f.Type(), misfit(err))}
 		}
 	}
 	return nil
+}
+
+// fieldNamed is FieldByName, without its panic at a field of an embedded struct that is a nil pointer.
+func fieldNamed(v reflect.Value, name string) reflect.Value {
+	f, ok := v.Type().FieldByName(name)
+	if !ok {
+		return reflect.Value{}
+	}
+	field, err := v.FieldByIndexErr(f.Index)
+	if err != nil {
+		return reflect.Value{}
+	}
+	return field
+}
+
+// misfit says why a value does not fit without saying the value: a parameter may be a secret.
+func misfit(err error) string {
+	var (
+		unfit  *json.UnmarshalTypeError
+		unable *json.UnsupportedTypeError
+	)
+	switch {
+	case errors.As(err, &unfit):
+		kind, _, _ := strings.Cut(unfit.Value, " ") // of "number 300" the number is the value
+		s := kind + " is no " + unfit.Type.String()
+		if unfit.Field != "" {
+			s += " of its field " + unfit.Field
+		}
+		return s
+	case errors.As(err, &unable):
+		return "JSON has no " + unable.Type.String()
+	case strings.HasPrefix(err.Error(), "json: unknown field "):
+		return strings.TrimPrefix(err.Error(), "json: ")
+	}
+	return fmt.Sprintf("its JSON is refused, with a %T", err)
 }
 
 func (ps Parameters) names() []string {
@@ -102,7 +177,7 @@ func (ps Parameters) names() []string {
 func settable(t reflect.Type) []string {
 	var names []string
 	for i := range t.NumField() {
-		if f := t.Field(i); f.IsExported() && !reflect.PointerTo(f.Type).Implements(eventParameterType) {
+		if f := t.Field(i); f.IsExported() && !isEventParameter(f.Type) {
 			names = append(names, f.Name)
 		}
 	}

@@ -113,7 +113,7 @@ var runKey any = runKeyType{}
 
 // RunFrom gives the run of ctx. Outside a run it gives an empty one, never nil: a flow can be called in a plain test.
 func RunFrom(ctx context.Context) *Run {
-	if r, ok := ctx.Value(runKey).(*Run); ok {
+	if r, ok := ctx.Value(runKey).(*Run); ok && r != nil {
 		return r
 	}
 	return new(Run)
