@@ -42,6 +42,10 @@ var (
 	// ErrShutdown is the cause when Listen's context ended and the grace period is over.
 	ErrShutdown = errors.New("eventflow: grace period is over")
 
+	// ErrOverlap is the cause when the run's clock fired again, and the clock's overlap policy is to cancel the earlier
+	// run.
+	ErrOverlap = errors.New("eventflow: cancelled by its clock's next fire")
+
 	// ErrRunEnded is the cause after the flow returned: a goroutine that outlives its run sees it.
 	ErrRunEnded = errors.New("eventflow: run has ended")
 )

@@ -98,7 +98,12 @@ func (r *FlowRunner) answered(t *task, sent int64) {
 		t.verdict = verdict{turn: turnEnd, outcome: eventflow.Duplicate, reason: t.claim.Outcome.String(), verb: eventflow.Ack}
 	case store.Early:
 		t.verdict = verdict{turn: turnWait, reason: "early", after: time.Until(t.claim.Until)}
-	case store.Overlapping: // claimed again without the slot, to leave its mark: a skipped fire is over for every replica
+	case store.Overlapping:
+		if o := t.fire.timer.overlap; o != OverlapSkip { // the run elsewhere is what it waits for
+			t.verdict = verdict{turn: turnWait, reason: reasonOverlap, after: min(max(time.Until(t.claim.Until), 0), time.Second)}
+			return
+		}
+		// Claimed again without the slot, to leave its mark: a skipped fire is over for every replica.
 		t.fire.skip = reasonOverlap
 		t.claim.Fire = &store.Fire{Definition: t.claim.Fire.Definition, Nominal: t.claim.Fire.Nominal, NotBefore: t.claim.Fire.NotBefore}
 		t.verdict = verdict{turn: turnWait, reason: reasonOverlap}

@@ -31,7 +31,9 @@ type config struct {
 	batchWait                                                  time.Duration
 	backoff                                                    func(attempt int) time.Duration
 	backoffText                                                string
-	maxHold, timeout, maxAge, grace, hardStop, lease           time.Duration
+	maxHold, maxLaneDelay, timeout, maxAge, grace, hardStop    time.Duration
+	lease                                                      time.Duration
+	decodeMost                                                 int // failures in a row that pause a source; 0: never
 	deadText                                                   func(error) string
 	logger                                                     *slog.Logger
 	hooks                                                      []Hook
@@ -50,7 +52,7 @@ func newConfig() *config {
 	return &config{
 		maxRuns: 64, maxInFlight: 1024, maxHeldBytes: 64 << 20, maxAttempts: 5, slack: 5,
 		backoff: defaultBackoff, backoffText: "1s doubling to 1m0s, full jitter",
-		maxHold: 5 * time.Minute, grace: 30 * time.Second, hardStop: 10 * time.Second, lease: 30 * time.Second,
+		maxHold: 5 * time.Minute, maxLaneDelay: 5 * time.Minute, decodeMost: 20, grace: 30 * time.Second, hardStop: 10 * time.Second, lease: 30 * time.Second,
 		now: time.Now,
 	}
 }
@@ -240,7 +242,7 @@ func (c *config) checkStore() {
 // itself. No secret is in it.
 func (c *config) String() string {
 	var b strings.Builder
-	line := func(name string, v any) { fmt.Fprintf(&b, "%-14s %v\n", name, v) }
+	line := func(name string, v any) { fmt.Fprintf(&b, "%-24s %v\n", name, v) }
 	orNone := func(d time.Duration) string {
 		if d == 0 {
 			return "none"
@@ -248,10 +250,10 @@ func (c *config) String() string {
 		return d.String()
 	}
 	for _, s := range c.sources {
-		line("On", s.name)
+		line("On", fmt.Sprintf("%s, Weight %d", s.name, s.weight))
 	}
 	for _, t := range c.timers {
-		line("At", t.name)
+		line("At", fmt.Sprintf("%s, Overlap %v, Missed %v within %v, at most %d, Jitter %s", t.name, t.overlap, t.missed, t.missedAge, t.missedMost, orNone(t.jitter)))
 	}
 	line("PublishTo", len(c.pubs))
 	line("DeadLetterTo", c.dead != nil)
@@ -270,7 +272,9 @@ func (c *config) String() string {
 	line("Slack", c.slack)
 	line("Backoff", c.backoffText)
 	line("MaxHold", c.maxHold)
+	line("MaxLaneDelay", c.maxLaneDelay)
 	line("MaxAge", orNone(c.maxAge))
+	line("PauseAfterDecodeFailures", c.decodeMost)
 	line("Timeout", orNone(c.timeout))
 	if c.batchMax > 0 {
 		line("BatchOf", fmt.Sprintf("%d within %v", c.batchMax, c.batchWait))

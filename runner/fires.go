@@ -10,11 +10,6 @@ import (
 	"github.com/eventflow-go/eventflow/store"
 )
 
-const (
-	missedMost = 10_000         // a scan for missed fires stops here, and says so
-	missedAge  = 24 * time.Hour // an older missed fire is not made up for
-)
-
 // setTimers gives every clock the first fire to wait for: the one after the newest that the store knows of, so that
 // those missed in a downtime are seen; now for a clock that is new, or defined anew.
 func (r *FlowRunner) setTimers(c *chunk) bool {
@@ -38,6 +33,7 @@ func (r *FlowRunner) setTimers(c *chunk) bool {
 			}
 		}
 		tm.next = tm.clock.Next(from)
+		tm.due = tm.jittered(r.flow.Name(), tm.next)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -68,7 +64,7 @@ func (r *FlowRunner) fireDue() time.Duration {
 	for r.timers.len() > 0 {
 		tm := r.timers.items[0]
 		now := r.c.now() // again for each: Next of a clock takes time
-		if left := tm.next.Sub(now); left > 0 {
+		if left := tm.due.Sub(now); left > 0 {
 			return min(left, keeperLook)
 		}
 		r.timers.pop()
@@ -83,47 +79,135 @@ func (r *FlowRunner) fireDue() time.Duration {
 	return keeperLook
 }
 
-// fire makes up for all fires of a clock up to now by the latest, and moves the clock on.
+// fire brings a clock up to now: the fire that is due, and those that were missed before it, each run or skipped by the
+// clock's policies.
 func (r *FlowRunner) fire(tm *timer, now time.Time) {
-	f := &fire{Fire: eventflow.Fire{Clock: tm.name, Nominal: tm.next.UTC(), Parameters: tm.params, Labels: tm.labels}, timer: tm}
-	next := tm.clock.Next(tm.next)
-	for !next.IsZero() && !next.After(now) {
-		if len(f.Missed) == missedMost {
-			f.MissedMore = true
-			next = tm.clock.Next(now)
+	latest := eventflow.Fire{Nominal: tm.next.UTC(), Due: tm.due.UTC()}
+	var missed []time.Time
+	more := false
+	for {
+		next := tm.clock.Next(latest.Nominal)
+		due := tm.jittered(r.flow.Name(), next)
+		if next.IsZero() || due.After(now) {
+			tm.next, tm.due = next, due
 			break
 		}
-		f.Missed = append(f.Missed, f.Nominal)
-		f.Nominal, next = next.UTC(), tm.clock.Next(next)
+		if len(missed) == scanMost { // as many as are remembered: a clock of 1 s and a week of sleep
+			missed, more = missed[1:], true
+			r.fireReceived()
+			r.tally.endFire(r.tally.note(eventflow.Skipped, reasonMissed))
+		}
+		missed = append(missed, latest.Nominal)
+		latest = eventflow.Fire{Nominal: next.UTC(), Due: due.UTC()}
 	}
-	tm.next, f.Due = next, f.Nominal
+	late := now.Sub(latest.Due) > missedAfter
+	if late {
+		missed = append(missed, latest.Nominal)
+	}
+	young := 0 // the first of missed that is not too old
+	for young < len(missed) && now.Sub(missed[young]) > tm.missedAge {
+		young++
+	}
+	switch {
+	case tm.missed == MissedAll && young < len(missed):
+		from := max(young, len(missed)-tm.missedMost)
+		r.skipAll(tm, missed[:from])
+		for _, at := range missed[from:] {
+			r.begin(tm, eventflow.Fire{Nominal: at, Due: tm.jittered(r.flow.Name(), at).UTC()}, true)
+		}
+	case tm.missed == MissedLatest && late && young < len(missed):
+		last := len(missed) - 1
+		r.skipAll(tm, missed[:last])
+		latest.Missed, latest.MissedMore = missed[:last:last], more
+		r.begin(tm, latest, true)
+		return
+	default:
+		r.skipAll(tm, missed)
+	}
+	if !late {
+		if tm.missed == MissedLatest { // it makes up for them
+			latest.Missed, latest.MissedMore = missed, more
+		}
+		r.begin(tm, latest, false)
+	}
+}
 
-	missed := r.tally.note(eventflow.Skipped, reasonMissed)
-	for range f.Missed {
+// skipAll counts missed fires that are not run. The last of them leaves its mark in the store, so that no other replica and no
+// restart makes up for them.
+func (r *FlowRunner) skipAll(tm *timer, at []time.Time) {
+	note := r.tally.note(eventflow.Skipped, reasonMissed)
+	for i, nominal := range at {
+		if i == len(at)-1 {
+			r.enqueue(r.newFire(tm, eventflow.Fire{Nominal: nominal, Due: nominal}, reasonMissed), false)
+			return
+		}
 		r.fireReceived()
-		r.tally.endFire(missed)
+		r.tally.endFire(note)
 	}
-	r.fireReceived()
+}
+
+// begin runs a fire, or does with it what the clock's overlap policy says. One that is made up for waits for those
+// before it, whatever the policy.
+func (r *FlowRunner) begin(tm *timer, f eventflow.Fire, late bool) {
+	busy := tm.live > 0 || len(tm.buffered) > 0
+	skip := ""
 	switch {
 	case tm.paused:
-		f.skip = reasonPaused
-	case now.Sub(f.Nominal) > missedAge:
-		f.skip = reasonMissed
-	case tm.live > 0:
-		f.skip = reasonOverlap
+		skip = reasonPaused
+	case !busy || tm.overlap == OverlapAllowAll:
+	case late && len(tm.buffered) < scanMost,
+		tm.overlap == OverlapBufferOne && len(tm.buffered) == 0,
+		tm.overlap == OverlapBufferAll && len(tm.buffered) < bufferMost:
+		tm.buffered = append(tm.buffered, r.newFire(tm, f, ""))
+		return
+	case tm.overlap == OverlapCancelOther:
+		for _, t := range tm.buffered { // it is superseded before it began
+			t.fire.skip = reasonOverlap
+			r.enqueue(t, false)
+		}
+		tm.buffered = append(tm.buffered[:0], r.newFire(tm, f, ""))
+		r.cancelFires(tm)
+		return
+	default:
+		skip = reasonOverlap
 	}
-	if f.skip == "" {
-		f.live = true
-		tm.live++
-	}
-	t := r.newTask()
-	t.fire = f
-	t.key = eventflow.FireKey(r.flow.Name(), tm.name, f.Nominal)
-	t.claim.Fire = &store.Fire{Definition: tm.definition, Nominal: f.Nominal, NotBefore: f.Due}
-	if f.skip == "" {
-		t.claim.Fire.Overlap = r.flow.Name() + "/" + tm.name
+	t := r.newFire(tm, f, skip)
+	if skip == "" {
+		r.goLive(t)
 	}
 	r.enqueue(t, false)
+}
+
+// newFire makes the task of a fire and counts it as received.
+func (r *FlowRunner) newFire(tm *timer, f eventflow.Fire, skip string) *task {
+	r.fireReceived()
+	f.Clock, f.Parameters, f.Labels = tm.name, tm.params, tm.labels
+	t := r.newTask()
+	t.fire = &fire{Fire: f, timer: tm, skip: skip}
+	t.key = eventflow.FireKey(r.flow.Name(), tm.name, f.Nominal)
+	t.claim.Fire = &store.Fire{Definition: tm.definition, Nominal: f.Nominal, NotBefore: f.Due}
+	return t
+}
+
+// goLive makes a fire one that others of its clock overlap.
+func (r *FlowRunner) goLive(t *task) {
+	tm := t.fire.timer
+	t.fire.live = true
+	tm.live++
+	if tm.overlap != OverlapAllowAll {
+		t.claim.Fire.Overlap = tm.name
+	}
+}
+
+// cancelFires cancels the live runs of a clock.
+func (r *FlowRunner) cancelFires(tm *timer) {
+	for _, t := range r.tasks {
+		if t.fire != nil && t.fire.timer == tm && t.fire.live {
+			if rc := t.rc.Load(); rc != nil {
+				rc.cancel(eventflow.ErrOverlap)
+			}
+		}
+	}
 }
 
 func (r *FlowRunner) fireReceived() {
@@ -167,8 +251,13 @@ func (r *FlowRunner) runFire(c *chunk, goOn bool) {
 
 // fireEnded counts the end of a fire.
 func (r *FlowRunner) fireEnded(t *task, note uint16) {
-	if t.fire.live {
-		t.fire.timer.live--
+	if tm := t.fire.timer; t.fire.live {
+		if tm.live--; tm.live == 0 && len(tm.buffered) > 0 && !r.stopping {
+			next := tm.buffered[0]
+			tm.buffered = tm.buffered[1:]
+			r.goLive(next)
+			r.enqueue(next, false)
+		}
 	}
 	r.tally.endFire(note)
 }

@@ -259,8 +259,8 @@ func (r *FlowRunner) retire(c *chunk, ts []*task) {
 		v := &t.verdict
 		switch v.turn {
 		case turnEnd:
-			if t.lane != nil && v.outcome == eventflow.HandedBack && t.lane != stopped {
-				stopped = t.lane
+			if l := t.lane; l != nil && v.outcome == eventflow.HandedBack && l != stopped && (l.head == nil || l.head.key != t.key) {
+				stopped = l // unless it is back already, at the head of what waits
 				out = r.drain(t.lane, v.reason, out)
 			}
 			r.ended(t)
@@ -288,7 +288,7 @@ func (r *FlowRunner) retire(c *chunk, ts []*task) {
 			case r.stopping:
 				out = append(out, t)
 				v.reason = reasonShutdown
-			case t.d != nil && v.turn == turnWait && r.delayedCount >= r.c.maxDelayed:
+			case t.d != nil && t.d.Bound() && v.turn == turnWait && r.delayedCount >= r.c.maxDelayed:
 				out = append(out, t)
 			default:
 				r.delay(t, v.after)

@@ -213,21 +213,7 @@ func (r *FlowRunner) beginStop() {
 		out = append(out, t)
 	}
 	for _, s := range r.c.sources {
-		for s.ready.len() > 0 {
-			r.readyCount--
-			e := s.ready.popFront()
-			if e.t != nil {
-				take(e.t)
-				continue
-			}
-			e.l.queued = false
-		}
-		for _, l := range s.lanes {
-			out = r.drain(l, reasonShutdown, out)
-		}
-		if s.loose != nil {
-			out = r.drain(s.loose, reasonShutdown, out)
-		}
+		out = append(out, r.takeBack(s, reasonShutdown)...)
 		s.signal()
 	}
 	for r.delays.len() > 0 {
@@ -244,6 +230,12 @@ func (r *FlowRunner) beginStop() {
 	}
 	for r.fires.len() > 0 {
 		take(r.fires.popFront())
+	}
+	for _, tm := range r.c.timers {
+		for _, t := range tm.buffered {
+			take(t)
+		}
+		tm.buffered = nil
 	}
 	r.mu.Unlock()
 	r.giveBack(&chunk{io: r.io, stop: r.stop}, out)

@@ -46,17 +46,16 @@ func On(clock eventflow.EventClock, opts ...OnOption) Option {
 
 // At starts a run at each fire of the clock. May be given several times; each trigger needs a name, see [Named].
 //
-// A fire is never early by the store's clock. One that is due while a run of the same clock is live is skipped. Fires
-// that were missed, because the process was down, the machine asleep or the store unreachable, are made up for by the
-// latest one, when it is younger than 24 hours: its Fire.Missed lists the others. With the memory store those of a
-// downtime are unknown.
+// A fire is never early by the store's clock. What becomes of one that is due while a run of the same clock is live is
+// [Overlap]'s matter, of those that nobody started in time [Missed]'s. With the memory store the misses of a downtime
+// are unknown.
 func At(clock eventflow.TimeClock, opts ...AtOption) Option {
 	return option(func(c *config) {
 		if isNil(clock) {
 			c.fail("runner.At", "nil", "a TimeClock, such as eventflow.Cron or eventflow.Every")
 			return
 		}
-		t := &timer{clock: clock}
+		t := &timer{clock: clock, missedAge: missedAge, missedMost: missedMost}
 		for _, o := range opts {
 			o.applyAt(c, t)
 		}
@@ -286,6 +285,20 @@ func Backoff(f func(attempt int) time.Duration) Option {
 // longer delay is left to the broker.
 func MaxHold(d time.Duration) Option {
 	return option(func(c *config) { c.setDuration("runner.MaxHold", &c.maxHold, d, 0, 12*time.Hour) })
+}
+
+// MaxLaneDelay bounds how long a failed event makes the rest of its ordered lane wait for its next attempt, whatever
+// Backoff says; default 5 min. Busy is not bounded: the flow asked for it.
+func MaxLaneDelay(d time.Duration) Option {
+	return option(func(c *config) { c.setDuration("runner.MaxLaneDelay", &c.maxLaneDelay, d, 0, 12*time.Hour) })
+}
+
+// PauseAfterDecodeFailures pauses an event trigger when n of its events in a row do not fit the flow's parameter; default
+// 20, 0 is never. Then it is probably the flow that is wrong, a bad deploy, and going on would drain the backlog into the
+// dead letters. What the runner holds of the trigger is handed back, and one event at a time is tried, after 1 s doubling
+// to 1 min, until one fits.
+func PauseAfterDecodeFailures(n int) Option {
+	return option(func(c *config) { c.set("runner.PauseAfterDecodeFailures", &c.decodeMost, n, 0, 1_000_000) })
 }
 
 // MaxAge ends events as expired that are older than d by their Time when their turn comes: acknowledged, not run, not

@@ -92,20 +92,34 @@ func (r *FlowRunner) room(ctx context.Context, s *source) (eventflow.Want, conte
 		}
 		free := s.share - s.inFlight
 		bytes := r.c.maxHeldBytes/len(r.c.sources) - s.held
-		if !s.paused && free >= max(1, s.share/4) && (bytes > 0 || s.inFlight == 0) {
+		want := eventflow.Want{Events: free, PerLane: r.c.maxPerLane, Bytes: max(bytes, 1)}
+		wait, probe := s.probing(&want)
+		if !s.paused && free >= max(1, s.share/4) && (bytes > 0 || s.inFlight == 0) && probe && wait <= 0 {
 			if s.next == nil || s.next.Err() != nil { // the first, or a pause cut it
 				s.next, s.cutNext = context.WithCancel(ctx)
 			}
-			return eventflow.Want{Events: free, PerLane: r.c.maxPerLane, Bytes: max(bytes, 1)}, s.next, true
+			return want, s.next, true
 		}
 		s.waiting = true
 		r.mu.Unlock()
-		select {
-		case <-s.room:
-		case <-ctx.Done():
-		}
+		r.awaitRoom(ctx, s, wait)
 		r.mu.Lock()
 		s.waiting = false
+	}
+}
+
+// awaitRoom waits for a signal, at most for the time given when that is above zero.
+func (r *FlowRunner) awaitRoom(ctx context.Context, s *source, most time.Duration) {
+	var due <-chan time.Time
+	if most > 0 {
+		t := time.NewTimer(most)
+		defer t.Stop()
+		due = t.C
+	}
+	select {
+	case <-s.room:
+	case <-due:
+	case <-ctx.Done():
 	}
 }
 

@@ -105,6 +105,9 @@ func (r *FlowRunner) call(c *chunk, t *task, rc *runContext) (out []eventflow.Ev
 
 // cancelled is the verdict of a run that the runner cancelled and that returned an error: no attempt.
 func (r *FlowRunner) cancelled(t *task, cause, err error) verdict {
+	if errors.Is(cause, eventflow.ErrOverlap) {
+		return verdict{turn: turnEnd, outcome: eventflow.Skipped, reason: reasonOverlap, err: err}
+	}
 	v := handBack(reasonShutdown, 0)
 	if errors.Is(cause, eventflow.ErrLockLost) || !t.open() {
 		v.reason = reasonLost
@@ -116,6 +119,9 @@ func (r *FlowRunner) cancelled(t *task, cause, err error) verdict {
 // judge is the verdict of a run that ended by itself.
 func (r *FlowRunner) judge(t *task, attempt int, err error) verdict {
 	if err == nil {
+		if t.src != nil {
+			r.decoded(t.src)
+		}
 		return verdict{turn: turnEnd, outcome: eventflow.Succeeded, verb: eventflow.Ack}
 	}
 	var (
@@ -124,24 +130,32 @@ func (r *FlowRunner) judge(t *task, attempt int, err error) verdict {
 		decode *eventflow.DecodeError
 		encode *eventflow.EncodeError
 	)
+	if !errors.As(err, &decode) && t.src != nil {
+		r.decoded(t.src)
+	}
 	switch {
 	case errors.As(err, &skip):
 		return verdict{turn: turnEnd, outcome: eventflow.Skipped, reason: skip.Reason, verb: eventflow.Ack}
 	case errors.As(err, &busy):
-		return r.later(verdict{reason: reasonBusy, err: err, after: busy.After, verb: eventflow.Release})
-	case errors.As(err, &decode):
-		return r.giveUp(t, reasonDecode, err)
+		return r.later(t, verdict{reason: reasonBusy, err: err, after: busy.After, verb: eventflow.Release})
+	case decode != nil:
+		return r.undecodable(t, err)
 	case errors.As(err, &encode), eventflow.IsPermanent(err):
 		return r.giveUp(t, reasonPermanent, err)
 	case attempt >= r.c.maxAttempts:
 		return r.giveUp(t, reasonExhausted, err)
 	}
-	return r.later(verdict{reason: reasonRetry, err: err, after: max(r.c.backoff(attempt), 0), verb: eventflow.Nack, counted: true})
+	after := max(r.c.backoff(attempt), 0)
+	if t.lane != nil {
+		after = min(after, r.c.maxLaneDelay)
+	}
+	return r.later(t, verdict{reason: reasonRetry, err: err, after: after, verb: eventflow.Nack, counted: true})
 }
 
-// later keeps a task for its next try, or leaves the delay to the broker when it is longer than MaxHold.
-func (r *FlowRunner) later(v verdict) verdict {
-	if v.turn = turnWait; v.after > r.c.maxHold {
+// later keeps a task for its next try, or leaves the delay to the broker when it is longer than MaxHold. Behind an
+// EventClock of the user's own there may be no broker: nobody would deliver it again.
+func (r *FlowRunner) later(t *task, v verdict) verdict {
+	if v.turn = turnWait; v.after > r.c.maxHold && t.d != nil && t.d.Bound() {
 		v.turn, v.outcome = turnEnd, eventflow.HandedBack
 	}
 	return v
@@ -236,7 +250,7 @@ func (r *FlowRunner) judgeBatch(c *chunk, ts []*task, err error) {
 			// Nobody knows which of them it was: halve the batch until it is alone. Halving is no attempt.
 			t.split = max(1, len(ts)/2)
 			if t.verdict = (verdict{turn: turnUnrun}); i == 0 {
-				t.verdict = r.later(verdict{reason: reasonRetry, err: err, after: max(r.c.backoff(n), 0), verb: eventflow.Release})
+				t.verdict = r.later(t, verdict{reason: reasonRetry, err: err, after: max(r.c.backoff(n), 0), verb: eventflow.Release})
 			}
 		default:
 			t.verdict = r.judge(t, n, one)

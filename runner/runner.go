@@ -96,7 +96,7 @@ func New(f *eventflow.Flow, opts ...Option) (*FlowRunner, error) {
 		}
 	}
 	r.delays.before = func(a, b delayed) bool { return a.at.Before(b.at) }
-	r.timers.before = func(a, b *timer) bool { return a.next.Before(b.next) }
+	r.timers.before = func(a, b *timer) bool { return a.due.Before(b.due) }
 	return r, nil
 }
 

@@ -84,7 +84,6 @@ func ids(evs []eventflow.Event) (out []string) {
 	return out
 }
 
-
 func runtimeGoexit() { runtime.Goexit() }
 
 func newStore(capacity int) store.Store { return store.NewMemory(store.Capacity(capacity)) }

@@ -18,6 +18,7 @@ type source struct {
 	codecs   *eventflow.Codecs // for its runs; nil: the flow's
 	tx       bool              // transactional: no store
 	confirms bool              // a Subscriber: it tells when settlements are confirmed
+	probe    probe
 
 	// Guarded by FlowRunner.mu.
 	ready    deque[ready]
@@ -47,11 +48,18 @@ type timer struct {
 	definition string
 	params     eventflow.Parameters
 	labels     []string
+	overlap    OverlapPolicy
+	missed     MissedMode
+	missedAge  time.Duration
+	missedMost int
+	jitter     time.Duration
 
 	// Guarded by FlowRunner.mu.
-	next   time.Time // the nominal time waited for; zero: none
-	live   int       // fires that have not ended
-	paused bool
+	next     time.Time // the nominal time waited for; zero: none
+	due      time.Time // next and its jitter
+	live     int       // fires that have begun and not ended
+	buffered []*task   // fires that wait for those to end
+	paused   bool
 }
 
 // fire is one firing on its way.
