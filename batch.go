@@ -70,10 +70,13 @@ func callBatch[P, R any](ctx context.Context, f *Flow, run *Run, fn func(context
 
 // joinBatch gives the error of a batch from what could not be decoded and what the flow said of the items kept.
 func joinBatch(bad BatchError, kept []int, err error) error {
+	if e, ok := err.(*BatchError); ok { //nolint:errorlint // a wrapped one without items is an error of its wrapper
+		err = e.Err()
+	}
 	var own *BatchError
 	partial := errors.As(err, &own)
 	switch {
-	case err == nil || partial && len(own.items()) == 0 && err == error(own): //nolint:errorlint // a wrapped one is an error of the wrapper
+	case err == nil:
 		return bad.Err()
 	case partial && own.names(len(kept)):
 		if len(bad.Items) == 0 {

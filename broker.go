@@ -10,7 +10,10 @@ import (
 // Broker opens topics, queues and subscriptions. Opening checks its arguments and does no I/O: a missing topic is
 // ErrNoTopic on first use. Brokers belong to whoever opened them; a runner never closes one.
 type Broker interface {
+	// OpenPublisher opens a publisher to one topic. A topic without a name and an option that does not fit are a
+	// *[ConfigError].
 	OpenPublisher(topic string, opts ...PublisherOption) (Publisher, error)
+	// OpenSubscriber opens a consumer of one topic, as OpenPublisher.
 	OpenSubscriber(topic string, opts ...SubscriberOption) (Subscriber, error)
 	// Features says what the broker promises.
 	Features() Features
@@ -77,6 +80,7 @@ type Features struct {
 
 // TopicLister is implemented by brokers that can list their topics.
 type TopicLister interface {
+	// Topics gives the names that OpenPublisher and OpenSubscriber take. The broker is asked; no order is promised.
 	Topics(ctx context.Context) ([]string, error)
 }
 
@@ -99,11 +103,13 @@ func As[T any](b Broker) (T, bool) {
 // SubscriberOption is an option of OpenSubscriber: portable when it sets a field of the config, a broker's own when it
 // asserts Native. A broker's option that is given to another broker fails by name.
 type SubscriberOption interface {
+	// ApplySubscriber fills the config, or gives a *[ConfigError]. A broker calls it, in the order of the options.
 	ApplySubscriber(*SubscriberConfig) error
 }
 
 // PublisherOption is an option of OpenPublisher, as [SubscriberOption].
 type PublisherOption interface {
+	// ApplyPublisher fills the config, or gives a *[ConfigError]. A broker calls it, in the order of the options.
 	ApplyPublisher(*PublisherConfig) error
 }
 
@@ -150,6 +156,7 @@ type Transactional interface {
 	Owned(p Publisher) bool
 	// Transact publishes the results, writes the dead letters and acknowledges the deliveries, all or nothing. On an
 	// error nothing of it became visible; the deliveries are handed over again or lost, and Listening.Lost says so.
+	// It is called by several goroutines at once: a client with one transaction at a time makes them wait.
 	Transact(ctx context.Context, t Transaction) error
 }
 

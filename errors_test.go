@@ -116,7 +116,7 @@ func TestSentinelsAreDifferent(t *testing.T) {
 	t.Parallel()
 	all := []error{
 		eventflow.ErrEnd, eventflow.ErrClosed, eventflow.ErrFatal, eventflow.ErrNoTopic, eventflow.ErrNoDeadLetters, eventflow.ErrTooLarge,
-		eventflow.ErrLockLost, eventflow.ErrShutdown, eventflow.ErrRunEnded, eventflow.ErrAbandoned,
+		eventflow.ErrLockLost, eventflow.ErrShutdown, eventflow.ErrRunEnded, eventflow.ErrOverlap, eventflow.ErrAbandoned,
 	}
 	texts := map[string]bool{}
 	for i, a := range all {

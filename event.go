@@ -1,6 +1,7 @@
 package eventflow
 
 import (
+	"slices"
 	"time"
 )
 
@@ -60,18 +61,9 @@ func (as Attributes) String(name string) string {
 func (as Attributes) Without(names ...string) Attributes {
 	var out Attributes
 	for i := range as {
-		if !contains(names, as[i].Name) {
+		if !slices.Contains(names, as[i].Name) {
 			out = append(out, as[i])
 		}
 	}
 	return out
-}
-
-func contains(names []string, name string) bool {
-	for _, n := range names {
-		if n == name {
-			return true
-		}
-	}
-	return false
 }

@@ -50,8 +50,7 @@ func ExampleBatchError() {
 		return failed.Err() // nil when nothing was added
 	})
 	_, err := batchOf(index, `{"Path":"a.png"}`, `not JSON`, `{}`, `{"Path":"b.png"}`)
-	var failed *eventflow.BatchError
-	if errors.As(err, &failed) {
+	if failed, ok := errors.AsType[*eventflow.BatchError](err); ok {
 		for _, item := range failed.Items {
 			fmt.Println(item.Index, item.Err)
 		}

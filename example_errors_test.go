@@ -41,8 +41,7 @@ func ExampleDecodeError() {
 	index := eventflow.NewSink("index", func(context.Context, Upload) error { return nil })
 	ev := eventflow.Event{ID: "42", Source: "shop", Data: []byte(`{"Path":7}`)}
 	_, err := index.Call(context.Background(), eventflow.NewRun(index, eventflow.Key{}, &ev), nil)
-	var bad *eventflow.DecodeError
-	if errors.As(err, &bad) {
+	if bad, ok := errors.AsType[*eventflow.DecodeError](err); ok {
 		fmt.Println(bad.Flow, bad.Source, bad.ID)
 		fmt.Println(bad.Err)
 	}
@@ -65,8 +64,7 @@ func ExampleEncodeError() {
 // Bad input is named, its value shown, and what is allowed said. It is final.
 func ExampleConfigError() {
 	_, err := eventflow.Encode(nil, Upload{})
-	var bad *eventflow.ConfigError
-	if errors.As(err, &bad) {
+	if bad, ok := errors.AsType[*eventflow.ConfigError](err); ok {
 		fmt.Println(bad.Field)
 		fmt.Println(bad.Value)
 		fmt.Println(bad.Allowed)

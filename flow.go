@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 )
 
-// Flow is a named function with its types erased, so that runners, catalogs and slices hold any flow. Make one with
+// Flow is a named function with its types erased, so that runners, catalogues and slices hold any flow. Make one with
 // [NewFlow], [NewSink], [NewSource] or [NewJob]. It is immutable and may be used by many runners.
 type Flow struct {
 	name, version string

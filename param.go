@@ -58,8 +58,8 @@ func hidesEventParameter(t reflect.Type) bool {
 		return true
 	}
 	if t.Kind() == reflect.Struct {
-		for i := range t.NumField() {
-			if isEventParameter(t.Field(i).Type) {
+		for f := range t.Fields() {
+			if isEventParameter(f.Type) {
 				return true
 			}
 		}
@@ -69,31 +69,30 @@ func hidesEventParameter(t reflect.Type) bool {
 
 // eventField finds the EventParameter of a flow's parameter: nil for none, empty when the parameter is one itself.
 func eventField(flow string, t reflect.Type) (index []int, err error) {
-	bad := func(value, allowed string) ([]int, error) {
-		return nil, &ConfigError{Field: "flow " + flow + " parameter " + t.String(), Value: value, Allowed: allowed}
+	bad := func(value, allowed string) error {
+		return &ConfigError{Field: "flow " + flow + " parameter " + t.String(), Value: value, Allowed: allowed}
 	}
 	switch {
 	case isEventParameter(t):
 		return []int{}, nil
 	case t.Kind() != reflect.Struct:
 		if hidesEventParameter(t) {
-			return bad(t.String(), "the struct with the EventParameter itself, not a pointer to it")
+			return nil, bad(t.String(), "the struct with the EventParameter itself, not a pointer to it")
 		}
 		return nil, nil
 	}
 	var first string
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		switch {
 		case !isEventParameter(f.Type):
 			if f.Anonymous && hidesEventParameter(f.Type) {
-				return bad(f.Name, "an EventParameter in a field of the parameter struct itself")
+				return nil, bad(f.Name, "an EventParameter in a field of the parameter struct itself")
 			}
 			continue
 		case !f.IsExported():
-			return bad(f.Name, "an EventParameter in an exported field")
+			return nil, bad(f.Name, "an EventParameter in an exported field")
 		case index != nil:
-			return bad(f.Name, "one EventParameter takes the event, and "+first+" is one already")
+			return nil, bad(f.Name, "one EventParameter takes the event, and "+first+" is one already")
 		}
 		index, first = f.Index, f.Name
 	}
@@ -176,8 +175,8 @@ func (ps Parameters) names() []string {
 
 func settable(t reflect.Type) []string {
 	var names []string
-	for i := range t.NumField() {
-		if f := t.Field(i); f.IsExported() && !isEventParameter(f.Type) {
+	for f := range t.Fields() {
+		if f.IsExported() && !isEventParameter(f.Type) {
 			names = append(names, f.Name)
 		}
 	}

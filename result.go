@@ -60,7 +60,9 @@ func output[R any](f *Flow) func(run *Run, r R, dst []Event) ([]Event, error) {
 // one appends the only result of a run.
 func (f *Flow) one(run *Run, ev Event, dst []Event) []Event {
 	var ids resultIDs
-	return append(dst, f.complete(run, ev, &ids, 0))
+	dst = append(dst, ev)
+	f.complete(run, &dst[len(dst)-1], &ids, 0)
+	return dst
 }
 
 // many appends the elements of a Many, or the one value that is none.
@@ -72,7 +74,8 @@ func (f *Flow) many(run *Run, r any, dst []Event) ([]Event, error) {
 		if err != nil || !ok {
 			return err
 		}
-		dst = append(dst, f.complete(run, ev, &ids, n))
+		dst = append(dst, ev)
+		f.complete(run, &dst[len(dst)-1], &ids, n)
 		n++
 		return nil
 	}
@@ -96,7 +99,7 @@ func encode(c Codec, v any) (Event, bool, error) {
 }
 
 // complete gives the event what its flow left out. The ID is the same on every attempt.
-func (f *Flow) complete(run *Run, ev Event, ids *resultIDs, n int) Event {
+func (f *Flow) complete(run *Run, ev *Event, ids *resultIDs, n int) {
 	if ev.ID == "" {
 		ev.ID = ids.id(run, n)
 	}
@@ -112,7 +115,6 @@ func (f *Flow) complete(run *Run, ev Event, ids *resultIDs, n int) Event {
 		}
 	}
 	ev.Attributes = withoutOwn(ev.Attributes)
-	return ev
 }
 
 // ownPrefix begins the attributes that say why an event is a dead letter. A flow that passes its event on does not pass

@@ -42,16 +42,24 @@ func (r *Run) encoder(f *Flow) Codec {
 	return f.codec
 }
 
-// NewRun makes a run for [Flow.Call], in tests and in schedulers of the user's own. Its Attempt is 1.
+// NewRun makes a run for [Flow.Call], in tests and in schedulers of the user's own. Its Attempt is 1. The zero Key stands
+// for that of the flow and the first event.
 func NewRun(f *Flow, key Key, events ...*Event) *Run {
 	r := new(Run)
+	if key == (Key{}) {
+		if key.Flow = f.name; len(events) > 0 {
+			key.Source, key.ID = events[0].Source, events[0].ID
+		}
+	}
 	r.Init(f, key, events...)
 	return r
 }
 
 // Init makes r a first attempt of f, for runners that embed a Run in something of their own.
 func (r *Run) Init(f *Flow, key Key, events ...*Event) {
-	*r = Run{FlowName: f.name, Version: f.version, Key: key, Attempt: 1}
+	// Field by field: the runner's is fresh memory, which a whole assignment would only write twice.
+	r.FlowName, r.Version, r.Key, r.Attempt, r.Fence = f.name, f.version, key, 1, 0
+	r.Deadline, r.Fire, r.one[0], r.many, r.codecs = time.Time{}, nil, nil, nil, nil
 	switch len(events) {
 	case 0:
 	case 1:

@@ -8,8 +8,7 @@ import (
 	"github.com/eventflow-go/eventflow"
 )
 
-// It counts allocations of the whole process, so it does not run beside other tests.
-func TestChunkOfEventsCostsAFewAllocations(t *testing.T) {
+func TestChunkOfEventsCostsAFewAllocations(t *testing.T) { //nolint:paralleltest // it counts the allocations of the whole process
 	b := setup(t)
 	for name, key := range map[string]string{"without keys": "", "of one key": "k"} {
 		evs := make([]eventflow.Event, 64)

@@ -11,7 +11,8 @@ import (
 type DeadLetter struct {
 	Event    eventflow.Event // as it was handed over
 	Group    string          // whose consumer gave up
-	Reason   string          // the runner's: "decode", "permanent", "exhausted", "expired"; "receives": see [MaxReceives]
+	Reason   string          // the runner's: "decode", "permanent", "exhausted"; "receives": see [MaxReceives]
+	Err      error           // the run's last; it never leaves the process
 	Flow     string
 	Version  string // of the flow
 	Binding  string // the trigger's name
@@ -36,7 +37,7 @@ func (t *topic) bury(g *group, sl *slot, f eventflow.Failure) error {
 		f.Attempts = int(sl.attempt)
 	}
 	t.dead = append(t.dead, DeadLetter{
-		Event: sl.d.Event, Group: g.name, Reason: f.Reason, Flow: f.Flow, Version: f.Version, Binding: f.Binding,
+		Event: sl.d.Event, Group: g.name, Reason: f.Reason, Err: f.Err, Flow: f.Flow, Version: f.Version, Binding: f.Binding,
 		Attempts: f.Attempts, Receives: int(sl.receive), Redrive: int(sl.redrive), Time: time.Now(), size: sl.size,
 	})
 	t.deadBytes += sl.size

@@ -66,8 +66,7 @@ func ExampleDeclare() {
 func ExampleFailWhenFull() {
 	mem := broker.NewMemory(broker.Capacity(2), broker.FailWhenFull())
 	err := mem.Publisher("uploads").Publish(context.Background(), make([]eventflow.Event, 3)...)
-	var some *eventflow.PublishError
-	if errors.As(err, &some) {
+	if some, ok := errors.AsType[*eventflow.PublishError](err); ok {
 		fmt.Println("not taken:", some.Failed[0].Index, errors.Is(err, broker.ErrFull))
 	}
 	// Output: not taken: 2 true

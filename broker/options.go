@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -108,10 +109,8 @@ func DeadLetterCapacity(n int) MemoryOption {
 func Declare(topics ...string) MemoryOption {
 	return func(s *settings) error {
 		s.declared = true
-		for _, name := range topics {
-			if name == "" {
-				return &eventflow.ConfigError{Field: "broker.Declare", Allowed: "names that are not empty"}
-			}
+		if slices.Contains(topics, "") {
+			return &eventflow.ConfigError{Field: "broker.Declare", Allowed: "names that are not empty"}
 		}
 		s.topics = append(s.topics, topics...)
 		return nil

@@ -115,7 +115,7 @@ func (s *subscriber) Next(ctx context.Context, want eventflow.Want) ([]*eventflo
 		// Whatever waits is made here, so that a broker can be used inside a synctest bubble that it was not made in.
 		if s.wake == nil {
 			s.wake = make(chan struct{}, 1)
-			defer func() { s.wake = nil }()
+			defer func() { s.wake = nil }() //nolint:gocritic // once in a call
 		}
 		var due <-chan time.Time
 		s.armed = len(g.delays) > 0
@@ -124,7 +124,7 @@ func (s *subscriber) Next(ctx context.Context, want eventflow.Want) ([]*eventflo
 			wait := time.Duration(s.due - s.m.instant(time.Now()))
 			if timer == nil {
 				timer = time.NewTimer(wait)
-				defer timer.Stop()
+				defer timer.Stop() //nolint:gocritic // once in a call
 			} else {
 				timer.Reset(wait)
 			}

@@ -98,7 +98,7 @@ func TestInALaneTheFirstFailureHoldsWhatIsBehindIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, rec := setup(t), &recorder{}
 		first := true
-		r := b.new(batches(rec, func(batch eventflow.Batch[string]) error {
+		r := b.new(batches(rec, func(eventflow.Batch[string]) error {
 			var failed eventflow.BatchError
 			if first {
 				first = false

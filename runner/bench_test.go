@@ -134,6 +134,7 @@ func median(vs []float64) float64 {
 }
 
 func benchThroughput(b *testing.B, publish bool, call, keys int, opts ...runner.Option) {
+	b.Helper()
 	g := newRig(b, publish, opts...)
 	defer g.stop()
 	var names []string

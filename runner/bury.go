@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -49,7 +50,8 @@ func (r *FlowRunner) bury(c *chunk, ts []*task) {
 		case errors.Is(err, eventflow.ErrNoDeadLetters) && t.d != nil && !t.d.Bound():
 			t.ended.outcome = eventflow.Failed // no broker stands behind it, and nobody named another place
 			t.verdict = t.ended
-			r.logger().Error("event has failed, and there is no place for its dead letter", "flow", r.flow.Name(), "run", t.key.String(), "reason", t.ended.reason, "attempts", t.attempt(), "error", t.ended.err)
+			r.logger().Error("event has failed, and there is no place for its dead letter",
+				"flow", r.flow.Name(), "run", t.key.String(), "reason", t.ended.reason, "attempts", t.attempt(), "error", t.ended.err)
 		default:
 			r.faults.say(r.logger(), reasonDead, "dead letters cannot be written; their lanes stand still until they can", err)
 			r.wait(t, turnBury, reasonDead, err)
@@ -76,9 +78,7 @@ func (r *FlowRunner) buryOne(c *chunk, t *task) error {
 func (r *FlowRunner) publishDead(c *chunk, t *task) error {
 	ev := r.deadEvent(t)
 	full := ev.Attributes
-	var said eventflow.Attributes
-	said = append(said, full...)
-	said = append(said, r.obituary(t)...)
+	said := slices.Concat(full, r.obituary(t))
 	ev.Attributes = said
 	err := r.c.dead.Publish(c.io, ev)
 	for keep := len(full) + 1; errors.Is(err, eventflow.ErrTooLarge) && keep >= len(full); keep-- {
@@ -191,6 +191,7 @@ func (r *FlowRunner) transact(c *chunk, ts []*task) {
 		case t.verdict.turn == turnBury:
 			u.Dead = append(u.Dead, eventflow.TransactionDeadLetter{Delivery: t.d, Failure: eventflow.Failure{
 				Reason: t.ended.reason, Err: t.ended.err, Flow: r.flow.Name(), Version: r.flow.Version(), Binding: t.trigger(), Attempts: t.attempt(),
+				Note: r.note(eventflow.DeadLettered, t.ended.reason),
 			}})
 			t.verdict = t.ended
 		}

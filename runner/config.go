@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -223,7 +224,7 @@ func (c *config) checkStore() {
 		if c.store != nil {
 			c.fail("runner.Store", fmt.Sprintf("%T", c.store), "no store with the transactional "+s.name+": it would finish what a transaction aborts, and the redelivery would be a duplicate")
 		}
-		for _, p := range append(c.pubs[:len(c.pubs):len(c.pubs)], publisher{to: c.dead}) {
+		for _, p := range append(slices.Clip(c.pubs), publisher{to: c.dead}) {
 			if p.to != nil && !s.clock.(eventflow.Transactional).Owned(p.to) {
 				c.fail("runner.PublishTo", fmt.Sprintf("%T", p.to), "a publisher inside the transactions of "+s.name)
 			}

@@ -55,7 +55,7 @@ type mistake struct {
 func mistakes() []mistake {
 	mem := broker.NewMemory()
 	hourly := func(minute time.Duration) eventflow.TimeClock {
-		return eventflow.Every(time.Hour).Phase(minute * time.Minute)
+		return eventflow.Every(time.Hour).Phase(minute)
 	}
 	one := func(opts ...runner.Option) []runner.Option { return opts }
 	var noClock *eventflow.CronClock
@@ -66,15 +66,15 @@ func mistakes() []mistake {
 		{"a nil time clock", one(runner.At(nil)), "runner.At", "nil", "a TimeClock"},
 		{"a nil clock of a type", one(runner.At(noClock)), "runner.At", "nil", "a TimeClock"},
 		{"a nil event clock", one(runner.On(nil)), "runner.On", "nil", "was the error of OpenSubscriber checked?"},
-		{"two triggers of one name", one(runner.On(mem.Subscriber("a"), runner.Named("twin")), runner.At(hourly(1), runner.Named("twin"))), "runner.At", "twin", "runner.Named"},
+		{"two triggers of one name", one(runner.On(mem.Subscriber("a"), runner.Named("twin")), runner.At(hourly(1*time.Minute), runner.Named("twin"))), "runner.At", "twin", "runner.Named"},
 		{"two triggers of one text", one(runner.On(mem.Subscriber("b")), runner.On(mem.Subscriber("b"))), "runner.On", "memory/b", "runner.Named"},
 		{"an unnamed foreign clock", one(runner.At(foreign{})), "runner.At", "runner_test.foreign", "runner.Named"},
 		{"an impure clock", one(runner.At(drifting(time.Hour))), "runner.At", "drifting", "eventflow.Every"},
 		{"a clock that does not go on", one(runner.At(stuck{})), "runner.At", "stuck", "after its argument"},
-		{"an empty name", one(runner.At(hourly(2), runner.Named(""))), "runner.Named", "", "1 to 512 bytes"},
-		{"an unknown parameter", one(runner.At(hourly(3), runner.With(eventflow.Parameters{"Sise": 1}))), "flow FLOW parameters", "Sise", "Size, Token"},
-		{"a parameter of the wrong type", one(runner.At(hourly(4), runner.With(eventflow.Parameters{"Size": "hunter2"}))), "flow FLOW parameter Size", "a string", "what fits int"},
-		{"the event as a parameter", one(runner.At(hourly(5), runner.With(eventflow.Parameters{"Upload": "x"}))), "flow FLOW parameters", "Upload", "Size, Token"},
+		{"an empty name", one(runner.At(hourly(2*time.Minute), runner.Named(""))), "runner.Named", "", "1 to 512 bytes"},
+		{"an unknown parameter", one(runner.At(hourly(3*time.Minute), runner.With(eventflow.Parameters{"Sise": 1}))), "flow FLOW parameters", "Sise", "Size, Token"},
+		{"a parameter of the wrong type", one(runner.At(hourly(4*time.Minute), runner.With(eventflow.Parameters{"Size": "hunter2"}))), "flow FLOW parameter Size", "a string", "what fits int"},
+		{"the event as a parameter", one(runner.At(hourly(5*time.Minute), runner.With(eventflow.Parameters{"Upload": "x"}))), "flow FLOW parameters", "Upload", "Size, Token"},
 		{"a publisher for a sink", one(runner.PublishTo(mem.Publisher("out"))), "runner.PublishTo", "flow FLOW", "a flow with a result"},
 		{"a nil publisher", one(runner.PublishTo(nil)), "runner.PublishTo", "nil", "was the error of OpenPublisher checked?"},
 		{"a nil place for dead letters", one(runner.DeadLetterTo(nil)), "runner.DeadLetterTo", "nil", "a Publisher"},
@@ -89,6 +89,8 @@ func mistakes() []mistake {
 		{"a weight below one", one(runner.On(mem.Subscriber("e"), runner.Weight(0))), "runner.Weight", "0", "1 to 1000"},
 		{"a nil logger", one(runner.Logger(nil)), "runner.Logger", "nil", "slog.DiscardHandler"},
 		{"a nil hook", one(runner.Hooks(runner.HookFunc(nil))), "runner.Hooks", "nil", "a Hook"},
+		{"an overlap that is none", one(runner.At(hourly(6*time.Minute), runner.Overlap(99))), "runner.Overlap", "OverlapPolicy(99)", "OverlapSkip"},
+		{"a jitter below zero", one(runner.At(hourly(7*time.Minute), runner.Jitter(-time.Second))), "runner.Jitter", "-1s", "0s to 24h0m0s"},
 		{"nothing to redact with", one(runner.DeadLetterErrors(nil)), "runner.DeadLetterErrors", "nil", "a function"},
 		{"a subscriber without a topic", one(runner.On(mem.Subscriber(""))), "broker.Memory topic", "", "a name"},
 		{"a dead-letter publisher without a topic", one(runner.DeadLetterTo(mem.Publisher(""))), "broker.Memory topic", "", "a name"},
@@ -98,7 +100,7 @@ func mistakes() []mistake {
 // configErrors gives every *ConfigError of a joined error.
 func configErrors(t *testing.T, err error) (out []*eventflow.ConfigError) {
 	t.Helper()
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // it walks the tree
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, one := range joined.Unwrap() {
 			out = append(out, configErrors(t, one)...)
 		}
@@ -188,6 +190,7 @@ func TestNumbersOutOfRangeAreRefusedAndTheirBoundsAreNot(t *testing.T) {
 		{"runner.MaxHeldBytes", runner.MaxHeldBytes, 1, 1 << 40},
 		{"runner.MaxAttempts", runner.MaxAttempts, 1, 1000},
 		{"runner.Slack", runner.Slack, 0, 1000},
+		{"runner.PauseAfterDecodeFailures", runner.PauseAfterDecodeFailures, 0, 1_000_000},
 	} {
 		for _, n := range []int{c.least, c.most} {
 			_, err := runner.New(sized("f"), c.option(n))
@@ -211,6 +214,7 @@ func TestDurationsOutOfRangeAreRefusedAndTheirBoundsAreNot(t *testing.T) {
 		least, most time.Duration
 	}{
 		{"runner.MaxHold", runner.MaxHold, 0, 12 * time.Hour},
+		{"runner.MaxLaneDelay", runner.MaxLaneDelay, 0, 12 * time.Hour},
 		{"runner.MaxAge", runner.MaxAge, time.Millisecond, 10 * 365 * day},
 		{"runner.Timeout", runner.Timeout, time.Millisecond, 365 * day},
 		{"runner.Grace", runner.Grace, 0, day},
@@ -334,7 +338,7 @@ func TestASecretParameterIsInNoDescriptionAndNoError(t *testing.T) {
 	}
 	r, err := runner.New(sized("f"), at(eventflow.Parameters{"Token": secret}))
 	require.NoError(t, err)
-	for _, text := range []string{r.String(), fmt.Sprint(r), fmt.Sprintf("%v %s", r, r)} {
+	for _, text := range []string{r.String(), fmt.Sprintf("%v %s %+v", r, r, r)} {
 		require.NotContains(t, text, secret)
 		require.Contains(t, text, "every(1h0m0s)")
 	}

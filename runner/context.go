@@ -112,7 +112,7 @@ func (c *runContext) cancel(cause error) {
 // when it had not.
 func (c *runContext) end() error {
 	c.cancel(eventflow.ErrRunEnded)
-	if c.cause != eventflow.ErrRunEnded { //nolint:errorlint // identity, not kind: nobody sets it from now on
+	if c.cause != eventflow.ErrRunEnded { //nolint:errorlint,err113 // identity, not kind: nobody sets it from now on
 		return c.cause
 	}
 	if c.parent.Err() != nil {

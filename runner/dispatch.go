@@ -268,11 +268,25 @@ func (r *FlowRunner) wake() {
 		w := r.idle[n-1]
 		r.idle = r.idle[:n-1]
 		r.waking++
-		w.wake <- struct{}{}
+		if r.woken == nil {
+			r.woken = w // unlock tells it: it would only wait for the lock
+		} else {
+			w.wake <- struct{}{}
+		}
 		return
 	}
 	if len(r.workers) < r.c.maxRuns && !r.closing {
 		r.startWorker()
+	}
+}
+
+// unlock gives FlowRunner.mu up, and wakes the worker that wake chose.
+func (r *FlowRunner) unlock() {
+	w := r.woken
+	r.woken = nil
+	r.mu.Unlock()
+	if w != nil {
+		w.wake <- struct{}{}
 	}
 }
 

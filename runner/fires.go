@@ -36,7 +36,7 @@ func (r *FlowRunner) setTimers(c *chunk) bool {
 		tm.due = tm.jittered(r.flow.Name(), tm.next)
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	defer r.unlock()
 	for _, tm := range r.c.timers {
 		if !tm.next.IsZero() {
 			r.timers.push(tm)
@@ -239,7 +239,7 @@ func (r *FlowRunner) runFire(c *chunk, goOn bool) {
 		r.firing--
 		r.startFires()
 		r.goroutineEnds()
-		r.mu.Unlock()
+		r.unlock()
 	}()
 	if goOn {
 		r.goOn(c)

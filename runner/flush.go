@@ -239,7 +239,7 @@ func (r *FlowRunner) note(o eventflow.Outcome, reason string) uint16 {
 		return uint16(o)
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	defer r.unlock()
 	return r.tally.note(o, reason)
 }
 
@@ -299,7 +299,7 @@ func (r *FlowRunner) retire(c *chunk, ts []*task) {
 	r.release(c)
 	r.signalRoom()
 	r.wake()
-	r.mu.Unlock()
+	r.unlock()
 	r.giveBack(c, out)
 }
 
@@ -425,5 +425,5 @@ func (r *FlowRunner) giveBack(c *chunk, ts []*task) {
 	}
 	r.signalRoom()
 	r.settleDown()
-	r.mu.Unlock()
+	r.unlock()
 }

@@ -69,7 +69,7 @@ func (r *FlowRunner) Run(ctx context.Context, f eventflow.Fire) Result {
 // direct registers a task of Handle or Run.
 func (r *FlowRunner) direct(key eventflow.Key, fill func(*task)) *task {
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	defer r.unlock()
 	t := r.newTask()
 	t.key = key
 	fill(t)
@@ -134,7 +134,7 @@ func (r *FlowRunner) untilEnd(c *chunk, t *task) {
 
 func (r *FlowRunner) releaseDirect(t *task, counted bool) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	defer r.unlock()
 	t.leased.Store(0)
 	if counted {
 		t.attempts = max(t.attempts, t.attempt())
@@ -144,7 +144,7 @@ func (r *FlowRunner) releaseDirect(t *task, counted bool) {
 
 func (r *FlowRunner) directEnds(t *task) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	defer r.unlock()
 	r.ended(t)
 }
 
@@ -168,7 +168,7 @@ func (r *FlowRunner) renewDirect(c *chunk, t *task) (stop func()) {
 		held := t.leased.Load() != 0 && t.key == key
 		claim := t.claim
 		age := time.Duration(monotonic() - t.leased.Load())
-		r.mu.Unlock()
+		r.unlock()
 		if !held {
 			return
 		}
@@ -180,11 +180,11 @@ func (r *FlowRunner) renewDirect(c *chunk, t *task) (stop func()) {
 			if t.leased.Load() != 0 {
 				t.leased.Store(sent)
 			}
-			r.mu.Unlock()
+			r.unlock()
 		case err == nil, age >= r.c.lease-r.c.lease/leaseLeft-r.c.lease/3:
 			r.mu.Lock()
 			r.fenceOff(t, eventflow.ErrLockLost)
-			r.mu.Unlock()
+			r.unlock()
 		}
 	}
 	mu.Lock()

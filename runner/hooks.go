@@ -18,9 +18,12 @@ type Decision struct {
 	After   time.Duration
 }
 
-// Hook is told every decision: metrics, traces and logs of the user's own. Decided is called by many goroutines at
-// once, between the run and the settlement's confirmation, and must not block.
-type Hook interface{ Decided(d Decision) }
+// Hook is told every decision: metrics, traces and logs of the user's own.
+type Hook interface {
+	// Decided is called by many goroutines at once, between the run and the settlement's confirmation, and must not
+	// block.
+	Decided(d Decision)
+}
 
 // HookFunc is a function as a [Hook].
 type HookFunc func(d Decision)
@@ -37,7 +40,9 @@ func (r *FlowRunner) tell(t *task) {
 	}
 	d := Decision{Flow: r.flow.Name(), Trigger: t.trigger(), Key: t.key, Attempt: t.attempt(), Reason: v.reason, Err: v.err, After: v.after}
 	if v.turn == turnEnd {
-		d.Outcome = v.outcome
+		if d.Outcome = v.outcome; d.Outcome == eventflow.Duplicate {
+			d.Attempt = 0 // of an earlier turn
+		}
 	}
 	for _, h := range r.c.hooks {
 		h.Decided(d)

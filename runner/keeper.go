@@ -38,7 +38,7 @@ func (r *FlowRunner) keep() {
 	for {
 		r.mu.Lock()
 		wait := r.tick()
-		r.mu.Unlock()
+		r.unlock()
 		timer.Reset(wait)
 		select {
 		case <-timer.C:
@@ -166,7 +166,7 @@ func (r *FlowRunner) renew(due []*task, claims []store.Claim) {
 		r.faults.say(r.logger(), "store", "the store does not renew leases; runs whose lease ends are cancelled", err)
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	defer r.unlock()
 	r.renewing = false
 	for i, t := range due {
 		// Meanwhile the task may have ended, and its place may be another's.

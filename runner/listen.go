@@ -20,14 +20,14 @@ func (r *FlowRunner) Listen(ctx context.Context) error {
 	r.mu.Lock()
 	switch {
 	case r.state != Scheduled:
-		r.mu.Unlock()
+		r.unlock()
 		return &eventflow.ConfigError{Field: "runner.Listen of flow " + r.flow.Name(), Value: "called again", Allowed: "once: make another runner"}
 	case len(r.c.sources)+len(r.c.timers) == 0:
-		r.mu.Unlock()
+		r.unlock()
 		return &eventflow.ConfigError{Field: "runner.Listen of flow " + r.flow.Name(), Value: "no trigger", Allowed: "at least one runner.On or runner.At; Handle and Run need no Listen"}
 	}
 	r.state = Starting
-	r.mu.Unlock()
+	r.unlock()
 
 	receiving, stopReceiving := context.WithCancel(ctx)
 	defer stopReceiving()
@@ -56,7 +56,7 @@ func (r *FlowRunner) Listen(ctx context.Context) error {
 	if r.state = Stopped; err != nil {
 		r.state = Failed
 	}
-	r.mu.Unlock()
+	r.unlock()
 	return err
 }
 
@@ -101,7 +101,7 @@ func (r *FlowRunner) listen(receiving context.Context, stopReceiving, cancelIO c
 		go r.receive(receiving, s)
 	}
 	r.settleDown()
-	r.mu.Unlock()
+	r.unlock()
 	var keeper sync.WaitGroup
 	keeper.Go(r.keep)
 
@@ -127,7 +127,7 @@ func (r *FlowRunner) listen(receiving context.Context, stopReceiving, cancelIO c
 	}
 	r.idle = nil
 	r.goroutinesLeft()
-	r.mu.Unlock()
+	r.unlock()
 	close(r.closed)
 	keeper.Wait()
 	if abandoned == nil {
@@ -184,7 +184,7 @@ func (r *FlowRunner) abandon() error {
 			ds = append(ds, t.d)
 		}
 	}
-	r.mu.Unlock()
+	r.unlock()
 	if len(e.Runs) == 0 {
 		return nil
 	}
@@ -199,7 +199,7 @@ const abandonedNote = 0xf
 func (r *FlowRunner) beginStop() {
 	r.mu.Lock()
 	if r.stopping {
-		r.mu.Unlock()
+		r.unlock()
 		return
 	}
 	r.stopping = true
@@ -237,11 +237,11 @@ func (r *FlowRunner) beginStop() {
 		}
 		tm.buffered = nil
 	}
-	r.mu.Unlock()
+	r.unlock()
 	r.giveBack(&chunk{io: r.io, stop: r.stop}, out)
 	r.mu.Lock()
 	r.settleDown()
-	r.mu.Unlock()
+	r.unlock()
 }
 
 // settleDown closes over when nothing is in flight and nothing will come. The caller holds FlowRunner.mu.

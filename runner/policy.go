@@ -120,5 +120,5 @@ func (t *timer) jittered(flow string, nominal time.Time) time.Time {
 	}
 	h := fnv.New64a()
 	_, _ = fmt.Fprint(h, eventflow.FireKey(flow, t.name, nominal)) // a hash never fails
-	return nominal.Add(time.Duration(h.Sum64() % uint64(most+1)))  //nolint:gosec // below most
+	return nominal.Add(time.Duration(h.Sum64() % uint64(most+1)))  // below most
 }

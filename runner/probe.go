@@ -40,7 +40,7 @@ func (r *FlowRunner) undecodable(t *task, err error) verdict {
 // event itself stays away for twice as long, so that the next one tried is another.
 func (r *FlowRunner) failedProbe(s *source) (away time.Duration) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	defer r.unlock()
 	wait := time.Minute
 	if s.probe.n < 6 {
 		wait = time.Second << s.probe.n
@@ -64,7 +64,7 @@ func (r *FlowRunner) decoded(s *source) {
 	s.probe.n, s.probe.next = 0, time.Time{}
 	s.probe.on.Store(false)
 	s.signal()
-	r.mu.Unlock()
+	r.unlock()
 	r.logger().Info(fmt.Sprintf("trigger %q goes on: an event fits the flow again", s.name), "flow", r.flow.Name(), "tried", tried)
 }
 
@@ -85,7 +85,7 @@ func (r *FlowRunner) handBackSource(s *source) {
 		s.cutNext()
 	}
 	out := r.takeBack(s, reasonProbe)
-	r.mu.Unlock()
+	r.unlock()
 	r.giveBack(&chunk{io: r.io, stop: r.stop}, out)
 }
 

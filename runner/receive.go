@@ -13,7 +13,7 @@ import (
 func (r *FlowRunner) receive(ctx context.Context, s *source) {
 	err := r.receiveAll(ctx, s)
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	defer r.unlock()
 	if s.cutNext != nil {
 		s.cutNext()
 	}
@@ -46,13 +46,13 @@ func (r *FlowRunner) receiveAll(ctx context.Context, s *source) error {
 		case len(ds) == 0:
 		case stopping, paused:
 			r.push(s, nil)
-			r.mu.Unlock()
+			r.unlock()
 			r.handOver(s, ds, stopping)
 			r.mu.Lock()
 		default:
 			r.push(s, ds)
 		}
-		r.mu.Unlock()
+		r.unlock()
 		switch {
 		case err == nil:
 			if faults > 0 {
@@ -63,7 +63,7 @@ func (r *FlowRunner) receiveAll(ctx context.Context, s *source) error {
 		case errors.Is(err, eventflow.ErrEnd):
 			return nil
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // cancellation is not failure
 		case next.Err() != nil: // a pause cut it
 			continue
 		case errors.Is(err, eventflow.ErrFatal), errors.Is(err, eventflow.ErrClosed):
@@ -85,7 +85,7 @@ func (r *FlowRunner) receiveAll(ctx context.Context, s *source) error {
 // share: asking for one event at a time would make batches of one.
 func (r *FlowRunner) room(ctx context.Context, s *source) (eventflow.Want, context.Context, bool) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	defer r.unlock()
 	for {
 		if r.stopping || ctx.Err() != nil {
 			return eventflow.Want{}, nil, false
@@ -96,12 +96,12 @@ func (r *FlowRunner) room(ctx context.Context, s *source) (eventflow.Want, conte
 		wait, probe := s.probing(&want)
 		if !s.paused && free >= max(1, s.share/4) && (bytes > 0 || s.inFlight == 0) && probe && wait <= 0 {
 			if s.next == nil || s.next.Err() != nil { // the first, or a pause cut it
-				s.next, s.cutNext = context.WithCancel(ctx)
+				s.next, s.cutNext = context.WithCancel(ctx) //nolint:fatcontext // each is a child of ctx, not of the one before
 			}
 			return want, s.next, true
 		}
 		s.waiting = true
-		r.mu.Unlock()
+		r.unlock()
 		r.awaitRoom(ctx, s, wait)
 		r.mu.Lock()
 		s.waiting = false
@@ -150,7 +150,7 @@ func (r *FlowRunner) handOver(s *source, ds []*eventflow.Delivery, stopping bool
 		reason = reasonShutdown
 	}
 	r.mu.Lock()
-	var ts []*task
+	ts := make([]*task, 0, len(ds))
 	for _, d := range ds {
 		r.tally.received++
 		r.tally.inFlight++
@@ -162,14 +162,14 @@ func (r *FlowRunner) handOver(s *source, ds []*eventflow.Delivery, stopping bool
 		t.verdict.reason = reason
 		ts = append(ts, t)
 	}
-	r.mu.Unlock()
+	r.unlock()
 	r.giveBack(&chunk{io: r.io, stop: r.stop}, ts)
 }
 
 // settled is Listening.Settled of a source: its broker confirmed settlements, or refused them.
 func (r *FlowRunner) settled(s *source, ds []*eventflow.Delivery, err error) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	defer r.unlock()
 	for _, d := range ds {
 		note := d.Note()
 		switch note {
@@ -193,7 +193,7 @@ func (r *FlowRunner) lost(ds []*eventflow.Delivery, err error) {
 		gone[d] = true
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	defer r.unlock()
 	for _, t := range r.tasks {
 		if t.d != nil && gone[t.d] {
 			if rc := t.rc.Load(); rc != nil {

@@ -34,7 +34,7 @@ func (r *FlowRunner) runOne(c *chunk, t *task) {
 		rc.run.Fire = &t.fire.Fire
 	}
 	rc.run.Attempt = max(t.claim.Attempts, t.attempts) + 1
-	if !r.admit(c, t, rc) {
+	if !r.admit(t, rc) {
 		return
 	}
 	before := len(c.out)
@@ -51,7 +51,7 @@ func (r *FlowRunner) runOne(c *chunk, t *task) {
 }
 
 // admit does what is due right before a run. It gives false when the run must not start.
-func (r *FlowRunner) admit(c *chunk, t *task, rc *runContext) bool {
+func (r *FlowRunner) admit(t *task, rc *runContext) bool {
 	rc.run.Fence = t.claim.Fence
 	if t.src != nil && t.src.codecs != nil {
 		rc.run.UseCodecs(t.src.codecs)
@@ -179,7 +179,7 @@ func (r *FlowRunner) runBatch(c *chunk) {
 	var events []*eventflow.Event
 	open, attempt := c.run[:0:0], 0
 	for _, t := range c.run {
-		if !r.admit(c, t, rc) {
+		if !r.admit(t, rc) {
 			continue
 		}
 		if t.src != nil && t.src.filter != nil && !t.src.filter(&t.d.Event) {

@@ -20,11 +20,10 @@ type recorder struct {
 	ran []string
 }
 
-func (r *recorder) note(s string) int {
+func (r *recorder) note(s string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ran = append(r.ran, s)
-	return len(r.ran)
 }
 
 func (r *recorder) list() []string {

@@ -44,9 +44,10 @@ type FlowRunner struct {
 	idle         []*worker
 	goroutines   int // workers and those of fires, renewals, flushes; not receivers
 	receivers    int
-	readyCount   int // in the ready queues of all sources
-	active       int // workers that run a chunk
-	waking       int // workers that were woken and have not taken anything yet
+	readyCount   int     // in the ready queues of all sources
+	active       int     // workers that run a chunk
+	woken        *worker // to be woken by unlock
+	waking       int     // workers that were woken and have not taken anything yet
 	procs        int
 	perRun       float64 // average ns of a run
 	delays       heap[delayed]

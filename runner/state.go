@@ -46,7 +46,7 @@ func (s State) String() string {
 // State gives where the runner is now.
 func (r *FlowRunner) State() State {
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	defer r.unlock()
 	return r.state
 }
 
@@ -62,7 +62,7 @@ func (r *FlowRunner) Resume(trigger string) error { return r.setPaused(trigger, 
 
 func (r *FlowRunner) setPaused(trigger string, paused bool) error {
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	defer r.unlock()
 	var names []string
 	for _, s := range r.c.sources {
 		if s.name != trigger {

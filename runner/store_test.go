@@ -26,7 +26,7 @@ func TestAHeldKeyIsNeverAcknowledgedAsDuplicate(t *testing.T) {
 		first.Store(true)
 		stuck := make(chan struct{})
 		ranB := make(chan time.Time, 1)
-		f := eventflow.NewSink("f", func(ctx context.Context, _ string) error {
+		f := eventflow.NewSink("f", func(_ context.Context, _ string) error {
 			if first.Swap(false) {
 				<-stuck // deaf: it neither ends nor sees its context
 				return nil

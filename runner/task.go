@@ -127,16 +127,19 @@ func (l *lane) popFront() *task {
 	return t
 }
 
-// reset makes t free for another delivery. The caller holds FlowRunner.mu, so that no renewal reads the claim.
+// reset makes t free for another delivery. What the next use overwrites stays: the key and the claim. The
+// caller holds FlowRunner.mu, so that no renewal reads the claim.
 func (t *task) reset() {
 	t.d, t.fire, t.src, t.lane, t.next = nil, nil, nil, nil, nil
-	t.stage, t.attempts, t.faults, t.solo, t.split = stageRun, 0, 0, false, 0
-	t.key, t.claim, t.verdict, t.ended = eventflow.Key{}, store.Claim{}, verdict{}, verdict{}
-	t.out, t.pubs, t.holds = nil, nil, false
+	t.stage, t.attempts, t.faults, t.split = stageRun, 0, 0, 0
+	t.solo, t.holds, t.buried = false, false, false
+	t.claim.Fire, t.ended.err, t.verdict = nil, nil, verdict{}
+	t.out, t.pubs = nil, nil
 	t.rc.Store(nil)
-	t.fenced.Store(false)
+	if t.fenced.Load() {
+		t.fenced.Store(false)
+	}
 	t.leased.Store(0)
-	t.buried = false
 }
 
 // event is the event of the task, nil of a fire's.

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -97,7 +98,7 @@ func (r *FlowRunner) serve(w *worker) {
 			}
 			r.idle = append(r.idle, w)
 			r.settleDown()
-			r.mu.Unlock()
+			r.unlock()
 			<-w.wake
 			r.mu.Lock()
 			r.waking--
@@ -108,13 +109,13 @@ func (r *FlowRunner) serve(w *worker) {
 		if len(c.tasks) > 1 {
 			r.watchOver()
 		}
-		r.mu.Unlock()
+		r.unlock()
 		r.do(c)
 		r.mu.Lock()
 		r.active--
 	}
 	r.goroutineEnds()
-	r.mu.Unlock()
+	r.unlock()
 }
 
 // do brings a chunk the whole way. It is the work of one worker, one fire's goroutine, or the user's own loop.
@@ -167,7 +168,7 @@ func (r *FlowRunner) took(start time.Time, n int) {
 	took := time.Since(start)
 	r.mu.Lock()
 	r.timed(took, max(n, 1))
-	r.mu.Unlock()
+	r.unlock()
 }
 
 // runAll runs the chunk's tasks one after another, how many it says. It gives false when the keeper took the others
@@ -273,14 +274,14 @@ func (r *FlowRunner) relieveOf(c *chunk, at int) {
 		r.flush(rest, rest.tasks)
 		r.mu.Lock()
 		r.goroutineEnds()
-		r.mu.Unlock()
+		r.unlock()
 	}()
 }
 
 // putBack puts tasks that were taken and not run in front of where they came from, in their order.
 func (r *FlowRunner) putBack(ts []*task) {
-	for i := len(ts) - 1; i >= 0; i-- {
-		r.enqueue(ts[i], true)
+	for _, t := range slices.Backward(ts) {
+		r.enqueue(t, true)
 	}
 }
 

@@ -157,7 +157,7 @@ func BenchmarkMemoryDuplicates(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*chunk), "ns/key")
 }
 
-func claimAndFinish(b *testing.B, m *store.Memory, cs []store.Claim, fs []store.Finish) {
+func claimAndFinish(b *testing.B, m *store.Memory, cs []store.Claim, fs []store.Finish) { //nolint:thelper // Helper would be timed too
 	ctx := context.Background()
 	if err := m.Claim(ctx, "bench", time.Minute, cs); err != nil {
 		b.Fatal(err)

@@ -30,7 +30,7 @@ func (m *Memory) Claim(ctx context.Context, owner string, lease time.Duration, c
 	for i := range cs {
 		c := &cs[i]
 		c.Outcome, c.Fence, c.Attempts, c.Until = 0, 0, 0, time.Time{}
-		c.Status, c.slot = m.claim(owner, c, now)
+		c.Status, c.slot = m.claim(c, now)
 		if c.Status != Granted {
 			continue
 		}
@@ -43,7 +43,7 @@ func (m *Memory) Claim(ctx context.Context, owner string, lease time.Duration, c
 }
 
 // claim decides, and gives the record of a key that may be granted.
-func (m *Memory) claim(owner string, c *Claim, now instant) (Status, int32) {
+func (m *Memory) claim(c *Claim, now instant) (Status, int32) {
 	p := m.keys.probe(&c.Key)
 	i := p.index
 	if i != 0 && m.expired(m.keys.at(i), now) {

@@ -127,6 +127,7 @@ func TestMemoryAnswersAsItsModel(t *testing.T) {
 }
 
 func compareWithModel(t *testing.T, rnd *rand.Rand) {
+	t.Helper()
 	capacity := 1 << rnd.IntN(8)
 	window := time.Hour
 	m := store.NewMemory(store.Capacity(capacity), store.Window(window))

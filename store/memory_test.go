@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -144,7 +143,7 @@ func TestDoneIsForgottenAfterTheWindow(t *testing.T) {
 		}
 		time.Sleep(time.Hour - 1)
 		require.Equal(t, store.Done, claim(t, m, time.Minute, key("7")).Status)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		require.Zero(t, granted(t, m, time.Minute, key("7")).Attempts)
 
 		// Others that are past it go in passing, a few with each claim, not all at once.
@@ -246,7 +245,7 @@ func TestLeaseEndsAtItsInstant(t *testing.T) {
 		held := claim(t, m, time.Minute, key("1"))
 		require.Equal(t, store.Held, held.Status)
 		require.Equal(t, time.Duration(1), time.Until(held.Until))
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		require.Equal(t, 1, granted(t, m, time.Minute, key("1")).Attempts)
 	})
 }
@@ -306,7 +305,7 @@ func TestEveryKeyRunsOnceUnderContention(t *testing.T) {
 				for i := range cs {
 					cs[i].Key = key(strconv.Itoa((first + i + 7*w) % keys))
 				}
-				if err := m.Claim(context.Background(), me, time.Hour, cs); err != nil {
+				if err := m.Claim(t.Context(), me, time.Hour, cs); err != nil {
 					return err
 				}
 				var fs []store.Finish
@@ -327,7 +326,7 @@ func TestEveryKeyRunsOnceUnderContention(t *testing.T) {
 					}
 					fs = append(fs, f)
 				}
-				if err := m.Finish(context.Background(), me, fs); err != nil {
+				if err := m.Finish(t.Context(), me, fs); err != nil {
 					return err
 				}
 				for i := range fs {
@@ -352,7 +351,7 @@ func TestEveryKeyRunsOnceUnderContention(t *testing.T) {
 	}
 }
 
-func TestFullStoreAllocatesNothing(t *testing.T) { // not in parallel: it counts the process's allocations
+func TestFullStoreAllocatesNothing(t *testing.T) { //nolint:paralleltest // it counts the allocations of the whole process
 	const capacity, chunk = 1024, 32
 	m := store.NewMemory(store.Capacity(capacity))
 	ids := make([]string, 4*capacity)
@@ -361,7 +360,7 @@ func TestFullStoreAllocatesNothing(t *testing.T) { // not in parallel: it counts
 	}
 	cs, fs := make([]store.Claim, chunk), make([]store.Finish, chunk)
 	next := 0
-	ctx := context.Background()
+	ctx := t.Context()
 	step := func() {
 		for i := range cs {
 			cs[i].Key = key(ids[next%len(ids)])

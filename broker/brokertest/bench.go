@@ -74,12 +74,10 @@ func (b *bench) close() {
 // spawn runs f in a goroutine that the rule's end waits for. It must not call Fatal.
 func (b *bench) spawn(f func()) <-chan struct{} {
 	done := make(chan struct{})
-	b.spawned.Add(1)
-	go func() {
-		defer b.spawned.Done()
+	b.spawned.Go(func() {
 		defer close(done)
 		f()
-	}()
+	})
 	return done
 }
 

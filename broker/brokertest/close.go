@@ -244,12 +244,12 @@ func brokerClose(b *bench) {
 	evs := b.events(3)
 	b.publish(evs...)
 	c.one().Ack()
-	var err error
+	var ended error
 	long, cancelLong := b.within(2 * b.h.Patience)
 	defer cancelLong()
 	wait := b.spawn(func() {
-		for err == nil {
-			_, err = c.sub.Next(long, eventflow.Want{Events: 4})
+		for ended == nil {
+			_, ended = c.sub.Next(long, eventflow.Want{Events: 4})
 		}
 	})
 	b.sleep(min(b.h.Quiet, 50*time.Millisecond))
@@ -257,8 +257,8 @@ func brokerClose(b *bench) {
 		b.Errorf("Close of the broker: %v", err)
 	}
 	b.await(wait, "a Next that waited when its broker was closed")
-	if !errors.Is(err, eventflow.ErrClosed) {
-		b.Errorf("a Next that waited returned %v, want ErrClosed", err)
+	if !errors.Is(ended, eventflow.ErrClosed) {
+		b.Errorf("a Next that waited returned %v, want ErrClosed", ended)
 	}
 	c.saysClosed()
 	if err := b.publisher(b.topic).Publish(ctx, evs[0]); !errors.Is(err, eventflow.ErrClosed) {

@@ -46,7 +46,7 @@ func delaysAreOfOneEventEach(b *bench) {
 	ds := byID(c.take(3), evs)
 	due := map[string]time.Time{}
 	for i, d := range ds {
-		after := b.delay() * []time.Duration{3, 1, 2}[i] / 3
+		after := b.delay() * time.Duration([]int{3, 1, 2}[i]) / 3
 		due[d.Event.ID] = time.Now().Add(after)
 		d.Nack(after)
 	}

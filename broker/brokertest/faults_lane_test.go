@@ -117,7 +117,10 @@ var closeFaults = []fault{
 			return s.Subscriber.Close(ctx)
 		}
 	}},
-	{"close that drops", []string{"CloseHandsBackAtOnce", "CloseHandsBackToAWaitingConsumer", "CloseUnderLoadLosesAndDoublesNothing", "AckLeavesItsNeighboursAlone", "ClosedConsumersLaneComesBackInOrder"}, func(w *wrapped) {
+	{"close that drops", []string{
+		"CloseHandsBackAtOnce", "CloseHandsBackToAWaitingConsumer", "CloseUnderLoadLosesAndDoublesNothing", "AckLeavesItsNeighboursAlone",
+		"ClosedConsumersLaneComesBackInOrder",
+	}, func(w *wrapped) {
 		w.close = func(s *wrappedSubscriber, ctx context.Context) error {
 			eventflow.SettleAll(s.held(), eventflow.Settlement{Verb: eventflow.Ack})
 			return s.Subscriber.Close(ctx)

@@ -48,8 +48,7 @@ var publishFaults = []fault{
 	{"publish error indexes off by one", []string{"PublishErrorsNameTheirEvents"}, func(w *wrapped) {
 		w.publish = func(p *wrappedPublisher, ctx context.Context, evs []eventflow.Event) error {
 			err := p.Publisher.Publish(ctx, evs...)
-			var pe *eventflow.PublishError
-			if errors.As(err, &pe) {
+			if pe, ok := errors.AsType[*eventflow.PublishError](err); ok {
 				for i := range pe.Failed {
 					pe.Failed[i].Index++
 				}
@@ -119,7 +118,7 @@ var publishFaults = []fault{
 		}
 		w.next = func(s *wrappedSubscriber, ctx context.Context, want eventflow.Want) ([]*eventflow.Delivery, error) {
 			s.w.mu.Lock()
-			s.w.mu.Unlock() //nolint:staticcheck // orders the rule's writes before the late publish
+			s.w.mu.Unlock() //nolint:staticcheck,gocritic // orders the rule's writes before the late publish
 			return s.receive(ctx, want)
 		}
 	}},

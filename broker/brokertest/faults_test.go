@@ -29,7 +29,7 @@ func becomes(from, to eventflow.Verb) func(w *wrapped) {
 	}
 }
 
-// changes changes what is handed over.
+// changes lays a change over what is handed over.
 func changes(change func(d *eventflow.Delivery)) func(w *wrapped) {
 	return func(w *wrapped) {
 		w.handOver = func(_ *wrappedSubscriber, d *eventflow.Delivery) { change(d) }

@@ -32,6 +32,7 @@ func probe(t *testing.T, h Harness) subject {
 	t.Helper()
 	s := subject{Harness: h.WithDefaults()}
 	ask := func(t *testing.T) {
+		t.Helper()
 		b := open(t, s.Harness, Setup{Topics: 1, Groups: []string{group}, Lock: s.Lock, MaxReceives: 3, Capacity: 8})
 		s.features, s.fixture = b.features, b.f
 	}

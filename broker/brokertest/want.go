@@ -38,7 +38,7 @@ func nextKeepsWithinPerLane(b *bench) {
 	b.publish(evs...)
 	const most = 2
 	var held []*eventflow.Delivery
-	for acked := 0; acked < len(evs); acked++ {
+	for acked := range evs {
 		var got []*eventflow.Delivery
 		if len(held) == 0 {
 			got = c.hold(len(evs), eventflow.Want{PerLane: most})

@@ -114,7 +114,7 @@ func planOf[H any](h H, rules []Rule[H], excused map[string]string) plan[H] {
 	known := make(map[string]bool, len(rules))
 	for _, r := range rules {
 		if known[r.Name] {
-			p.problems = append(p.problems, fmt.Sprintf("two rules are called %s", r.Name))
+			p.problems = append(p.problems, "two rules are called "+r.Name)
 		}
 		known[r.Name] = true
 
@@ -137,7 +137,7 @@ func planOf[H any](h H, rules []Rule[H], excused map[string]string) plan[H] {
 	}
 	for name := range excused {
 		if !known[name] {
-			p.problems = append(p.problems, fmt.Sprintf("%s is excused, but there is no such rule", name))
+			p.problems = append(p.problems, name+" is excused, but there is no such rule")
 		}
 	}
 	return p

@@ -40,7 +40,7 @@ func TestFailuresAreCollectedAndFatalStopsTheRule(t *testing.T) {
 			}
 		})
 		t.Errorf("one %d", 1)
-		t.Fatalf("two %d", 2)
+		t.Fatalf("two %d", 2) //nolint:revive // that the next line is not reached is what is tested
 		t.Error("never said")
 	}))
 	if want := []string{"one 1", "two 2", "a cleanup\n"}; !slices.Equal(fs, want) {

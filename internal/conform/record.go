@@ -25,6 +25,7 @@ func Failures[H any](t *testing.T, h H, rule Rule[H], opts ...Option) []string {
 }
 
 func bubble[H any](t *testing.T, h H, rule Rule[H], within time.Duration) (failures []string) {
+	t.Helper()
 	defer func() {
 		// A bubble whose goroutines are all blocked for ever panics in its caller.
 		if p := recover(); p != nil {
@@ -36,7 +37,8 @@ func bubble[H any](t *testing.T, h H, rule Rule[H], within time.Duration) (failu
 }
 
 func record[H any](t *testing.T, h H, rule Rule[H], within time.Duration) []string {
-	ctx, cancel := context.WithCancel(context.Background())
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	r := &recorder{T: t, name: rule.Name, ctx: ctx}
 	ended := make(chan struct{})

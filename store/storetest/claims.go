@@ -116,8 +116,7 @@ var claimRules = []rule{
 			f := finishOf(c, store.Terminal)
 			f.Outcome = o
 			err := s.s.Finish(t.Context(), alice, []store.Finish{f})
-			var bad *eventflow.ConfigError
-			if !errors.As(err, &bad) {
+			if _, ok := errors.AsType[*eventflow.ConfigError](err); !ok {
 				t.Errorf("finishing as %v: error %v, want a *eventflow.ConfigError", o, err)
 			}
 			s.want(s.claim(bob, long, event("1")), store.Held)

@@ -74,7 +74,8 @@ var faults = []struct {
 			f.State, f.Outcome = store.Terminal, eventflow.Failed
 		}
 	}), "FailedIsFreeAtOnceWithOneMoreAttempt"},
-	{"attempts are not counted", answering(func(_ string, c *store.Claim) { c.Attempts = 0 }), "FailedIsFreeAtOnceWithOneMoreAttempt LapsedIsTakenOverWithOneMoreAttempt BatchIsAnsweredEachForItself ManyAtOnceTakeOverOnce"},
+	{"attempts are not counted", answering(func(_ string, c *store.Claim) { c.Attempts = 0 }), "FailedIsFreeAtOnceWithOneMoreAttempt " +
+		"LapsedIsTakenOverWithOneMoreAttempt BatchIsAnsweredEachForItself ManyAtOnceTakeOverOnce"},
 	{"grants are counted as attempts", answering(func(_ string, c *store.Claim) { c.Attempts = c.Fence - 1 }), "ReleasedIsFreeAtOnceWithoutAnAttempt"},
 	{"released is an attempt", finishing(func(f *store.Finish) {
 		if f.State == store.Released {
@@ -118,7 +119,8 @@ var faults = []struct {
 		}}
 	}, "SecondFinishChangesNothing"},
 	{"leases lapse early", leasing(func(d time.Duration) time.Duration { return d / 100 }), "LeaseHoldsUntilItsEnd NewKeyIsGranted"},
-	{"leases never lapse", leasing(func(d time.Duration) time.Duration { return 1000 * d }), "LapsedIsTakenOverWithOneMoreAttempt ManyAtOnceTakeOverOnce OrphansAreFiresWhoseHolderDied OrphanIsTakenOver SlotLapsesWithItsHolder SlotIsTakenOverWithItsFire RenewByAnotherOwnerIsRefused"},
+	{"leases never lapse", leasing(func(d time.Duration) time.Duration { return 1000 * d }), "LapsedIsTakenOverWithOneMoreAttempt ManyAtOnceTakeOverOnce " +
+		"OrphansAreFiresWhoseHolderDied OrphanIsTakenOver SlotLapsesWithItsHolder SlotIsTakenOverWithItsFire RenewByAnotherOwnerIsRefused"},
 	{"a death is no attempt", func(s store.Store) *faulty {
 		failures := make(map[eventflow.Key]int)
 		f := answering(func(_ string, c *store.Claim) { c.Attempts = failures[c.Key] })(s)
@@ -145,7 +147,7 @@ var faults = []struct {
 	}, "FinishAfterTakeOverIsFenced"},
 	{"finish ignores owner and fence", func(s store.Store) *faulty {
 		g, f := noting(s)
-		f.finish = func(ctx context.Context, owner string, fs []store.Finish) error {
+		f.finish = func(ctx context.Context, _ string, fs []store.Finish) error {
 			for i := range fs {
 				holder, c := g.newest(fs[i].Claim.Key)
 				one := []store.Finish{fs[i]}
@@ -431,7 +433,7 @@ var faults = []struct {
 		return &faulty{Store: s, claim: func(ctx context.Context, owner string, lease time.Duration, cs []store.Claim) error {
 			err := s.Claim(ctx, owner, lease, cs)
 			for errors.Is(err, store.ErrFull) && len(running) > 0 {
-				if err := s.Finish(ctx, owners[0], []store.Finish{{Claim: &running[0], State: store.Released}}); err != nil {
+				if err = s.Finish(ctx, owners[0], []store.Finish{{Claim: &running[0], State: store.Released}}); err != nil {
 					return err
 				}
 				running, owners = running[1:], owners[1:]
@@ -539,7 +541,7 @@ func TestRulesSeePlantedFaults(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
 			h := memory(true, func(s store.Store) store.Store { return f.plant(s) }).withDefaults()
-			for _, name := range strings.Fields(f.rules) {
+			for name := range strings.FieldsSeq(f.rules) {
 				wantFailure(t, h, name)
 			}
 		})
@@ -586,7 +588,7 @@ func TestEveryRuleSeesAFault(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{"DoneIsRememberedForTheWindow": true, "ReopenedStoreRemembers": true} // by the tests above
 	for _, f := range faults {
-		for _, name := range strings.Fields(f.rules) {
+		for name := range strings.FieldsSeq(f.rules) {
 			seen[name] = true
 		}
 	}

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 
@@ -138,7 +139,7 @@ func rekeying(change func(k *eventflow.Key)) plant {
 			for _, c := range cs {
 				was := c.Key
 				change(&c.Key)
-				defer func() { c.Key = was }()
+				defer func() { c.Key = was }() //nolint:gocritic // all of them after the call
 			}
 			return s.Renew(ctx, owner, lease, cs)
 		}
@@ -193,10 +194,7 @@ func (b *slotBook) plant(s store.Store) *faulty {
 		claim: func(ctx context.Context, owner string, lease time.Duration, cs []store.Claim) error {
 			b.mu.Lock()
 			defer b.mu.Unlock()
-			before := make(map[string]store.Claim)
-			for name, c := range b.held {
-				before[name] = c
-			}
+			before := maps.Clone(b.held)
 			for i := range cs {
 				if err := b.claim(ctx, s, owner, lease, &cs[i], before); err != nil {
 					return err

@@ -174,7 +174,7 @@ var slotRules = []rule{
 		dead := s.grantedFire(alice, h.Lease, exclusive(flow, nightly, 1, "slot"))
 		s.lapse()
 		live := s.grantedFire(bob, long, exclusive(flow, nightly, 2, "slot"))
-		if r := s.renew(alice, long, dead); r.Status == store.Granted {
+		if r := s.renew(alice, dead); r.Status == store.Granted {
 			t.Error("a run whose slot was taken over renewed its lease: two live runs of one slot")
 		}
 		s.finish(alice, finishOf(dead, store.Terminal))
@@ -185,7 +185,7 @@ var slotRules = []rule{
 	{Name: "SlotIsRenewedWithItsHolder", Run: func(t T, h Harness) {
 		s := open(t, h)
 		c := s.grantedFire(alice, h.Lease, exclusive(flow, nightly, 1, "slot"))
-		s.want(s.renew(alice, long, c), store.Granted)
+		s.want(s.renew(alice, c), store.Granted)
 		s.lapse()
 		s.want(s.claimFire(bob, long, exclusive(flow, nightly, 2, "slot")), store.Overlapping)
 	}},

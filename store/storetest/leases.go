@@ -30,7 +30,7 @@ var leaseRules = []rule{
 		c2 := s.granted(alice, h.Lease, event("2"))
 		s.lapse()
 		s.end(alice, c1, store.Terminal)
-		s.want(s.renew(alice, long, c2), store.Granted)
+		s.want(s.renew(alice, c2), store.Granted)
 		s.want(s.claim(bob, long, event("1")), store.Done)
 		s.want(s.claim(bob, long, event("2")), store.Held)
 	}},
@@ -75,7 +75,7 @@ var leaseRules = []rule{
 	{Name: "RenewExtendsTheLease", Run: func(t T, h Harness) {
 		s := open(t, h)
 		c := s.granted(alice, h.Lease, event("1"))
-		r := s.renew(alice, long, c)
+		r := s.renew(alice, c)
 		s.want(r, store.Granted)
 		if !r.Until.After(c.Until.Add(long / 2)) {
 			t.Errorf("renewed until %v, was %v", r.Until, c.Until)
@@ -109,7 +109,7 @@ var leaseRules = []rule{
 			was := s.granted(alice, h.Lease, k)
 			s.lapse()
 			s.granted(next, h.Lease, k)
-			if r := s.renew(alice, long, was); r.Status == store.Granted {
+			if r := s.renew(alice, was); r.Status == store.Granted {
 				t.Errorf("a lease that %s took over was renewed", next)
 			}
 			s.lapse()
@@ -119,7 +119,7 @@ var leaseRules = []rule{
 	{Name: "RenewByAnotherOwnerIsRefused", Run: func(t T, h Harness) {
 		s := open(t, h)
 		c := s.granted(alice, h.Lease, event("1"))
-		if r := s.renew(bob, long, c); r.Status == store.Granted {
+		if r := s.renew(bob, c); r.Status == store.Granted {
 			t.Error("another owner renewed the lease")
 		}
 		s.lapse()
@@ -131,7 +131,7 @@ var leaseRules = []rule{
 			k := event(string('0' + rune(state)))
 			c := s.granted(alice, long, k)
 			s.end(alice, c, state)
-			if r := s.renew(alice, long, c); r.Status == store.Granted {
+			if r := s.renew(alice, c); r.Status == store.Granted {
 				t.Errorf("a claim that had ended (state %d) was renewed", state)
 			}
 			if state != store.Terminal {

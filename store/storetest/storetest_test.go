@@ -14,8 +14,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // memory is the harness of the memory store; wrap is how a fault gets over it.
 func memory(virtual bool, wrap func(store.Store) store.Store) Harness {
 	return Harness{
-		Open: func(t T) store.Store { return wrap(store.NewMemory(store.Window(24 * time.Hour))) },
-		Bounded: func(t T, capacity int) store.Store {
+		Open: func(T) store.Store { return wrap(store.NewMemory(store.Window(24 * time.Hour))) },
+		Bounded: func(_ T, capacity int) store.Store {
 			return wrap(store.NewMemory(store.Capacity(capacity)))
 		},
 		Virtual: virtual,

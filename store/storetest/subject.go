@@ -112,11 +112,11 @@ func finishOf(c *store.Claim, state store.State) store.Finish {
 	return f
 }
 
-// renew gives the answer in a copy, so that the claim stays as it was granted.
-func (s *subject) renew(owner string, lease time.Duration, c *store.Claim) *store.Claim {
+// renew asks for a long lease and gives the answer in a copy, so that the claim stays as it was granted.
+func (s *subject) renew(owner string, c *store.Claim) *store.Claim {
 	s.Helper()
 	renewed := *c
-	if err := s.s.Renew(s.Context(), owner, lease, []*store.Claim{&renewed}); err != nil {
+	if err := s.s.Renew(s.Context(), owner, long, []*store.Claim{&renewed}); err != nil {
 		s.Fatalf("Renew: %v", err)
 	}
 	return &renewed
