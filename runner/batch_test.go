@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/eventflow-go/eventflow"
+	"github.com/eventflow-go/eventflow/broker"
 	"github.com/eventflow-go/eventflow/runner"
 )
 
@@ -172,6 +173,48 @@ func TestABatchsResultsBelongToAllItsEvents(t *testing.T) {
 		got := drain(t, out)
 		require.Len(t, got, 1)
 		require.Equal(t, "1 2 3", string(got[0].Data))
+	})
+}
+
+func TestABatchWhoseResultIsNeverTakenIsDeadLetteredWhole(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t, broker.MaxEvent(10))
+		r := b.new(eventflow.NewFlow("f", func(_ context.Context, in eventflow.Batch[string]) (string, error) {
+			return strings.Repeat("x", 11), nil
+		}), runner.On(b.mem.Subscriber("q")), runner.PublishTo(b.mem.Publisher("out")))
+		b.publish("q", "1", "2", "3")
+		stop := b.listen(r)
+		synctest.Wait()
+		require.NoError(t, stop())
+		require.Len(t, b.mem.DeadLetters("q"), 3, "none is acknowledged although its result was lost")
+	})
+}
+
+func TestABatchsResultsSurviveTheLockOfOneOfItsEvents(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t)
+		out := b.mem.Subscriber("out")
+		first := true
+		r := b.new(eventflow.NewFlow("f", func(ctx context.Context, in eventflow.Batch[string]) (string, error) {
+			if first {
+				first = false
+				b.mem.Inject(broker.Fault{Kind: broker.LoseLock, Topics: []string{"q"}, Match: func(ev *eventflow.Event) bool { return ev.ID == in[0].Event.ID }})
+				<-ctx.Done()
+			}
+			return strings.Join(in.Values(), " "), nil
+		}), runner.On(b.mem.Subscriber("q")), runner.PublishTo(b.mem.Publisher("out")))
+		b.publish("q", "1", "2", "3")
+		stop := b.listen(r)
+		time.Sleep(time.Minute)
+		require.NoError(t, stop())
+		var got []string
+		for _, ev := range drain(t, out) {
+			got = append(got, string(ev.Data))
+		}
+		require.ElementsMatch(t, []string{"1 2 3", "1"}, got)
+		require.EqualValues(t, 3, balanced(t, r).Outcomes[eventflow.Succeeded])
 	})
 }
 

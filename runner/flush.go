@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/eventflow-go/eventflow"
@@ -13,21 +14,21 @@ func (r *FlowRunner) flush(c *chunk, ts []*task) {
 	for _, t := range ts {
 		r.restore(t)
 	}
-	switch {
-	case c.src != nil && c.src.tx:
+	if c.src != nil && c.src.tx {
 		r.transact(c, ts)
-	default:
+		r.fence(ts)
+	} else {
 		r.publish(c, ts)
 		r.bury(c, ts)
 		r.fence(ts)
 		r.end(c, ts)
-		r.settle(c, ts)
 	}
 	if len(r.c.hooks) > 0 {
 		for _, t := range ts {
 			r.tell(t)
 		}
 	}
+	r.settle(c, ts)
 	if !c.direct {
 		r.retire(c, ts)
 	}
@@ -68,25 +69,16 @@ func (r *FlowRunner) publish(c *chunk, ts []*task) {
 			r.republish(c, t)
 		}
 	}
-	var with []*task
-	whole, n := true, 0
-	for _, t := range ts {
-		if len(t.out) == 0 || t.stage == stagePublish {
-			continue
-		}
-		if !t.open() {
-			t.verdict, whole = handBack(reasonLost, 0), false
-			t.out = nil
-			continue
-		}
-		with = append(with, t)
-		n += len(t.out)
-	}
+	with := r.withResults(c, ts)
 	if len(with) == 0 {
 		return
 	}
+	n := 0
+	for _, t := range with {
+		n += len(t.out)
+	}
 	events := c.out
-	if !whole || len(events) != n {
+	if len(events) != n {
 		events = make([]eventflow.Event, 0, n)
 		for _, t := range with {
 			events = append(events, t.out...)
@@ -95,20 +87,16 @@ func (r *FlowRunner) publish(c *chunk, ts []*task) {
 	for p := range r.c.pubs {
 		err := r.c.pubs[p].to.Publish(c.io, events...)
 		r.published(p, err)
-		if err == nil {
-			continue
+		if err != nil {
+			r.refused(with, events, p, err)
 		}
-		if again := r.refused(with, events, p, err); again && c.batch && !r.insist(c, with[0]) {
-			for _, t := range ts {
-				if t.verdict.passes() {
-					t.verdict = handBack(reasonShutdown, 0)
-				}
-			}
-		}
+	}
+	if c.batch {
+		r.shareFate(c, with[0], ts)
 	}
 	for _, t := range with {
 		t.out = nil
-		if len(t.pubs) > 0 && t.verdict.turn == turnEnd && t.verdict.outcome == eventflow.Succeeded {
+		if len(t.pubs) > 0 && t.verdict.passes() {
 			r.wait(t, turnPublish, reasonPublish, errRefused)
 		}
 	}
@@ -116,22 +104,60 @@ func (r *FlowRunner) publish(c *chunk, ts []*task) {
 	c.out = c.out[:0]
 }
 
-// insist offers a batch's refused results until they are taken, because they belong to all its events: none may be
-// acknowledged before. It gives false when the runner stops first.
-func (r *FlowRunner) insist(c *chunk, carrier *task) bool {
-	for n := 1; ; n++ {
-		if !c.pause(fullJitter(100*time.Millisecond, 30*time.Second, n)) {
-			return false
+// withResults gives the tasks whose results may be published. Those that lost their lock or claim are turned away; the
+// results of a batch go with another of its events then, because they belong to all of them.
+func (r *FlowRunner) withResults(c *chunk, ts []*task) []*task {
+	with := c.with[:0]
+	var orphaned []eventflow.Event
+	for _, t := range ts {
+		out := t.out
+		if c.batch && t.verdict.passes() && t.verdict.outcome == eventflow.Succeeded && orphaned != nil {
+			out, orphaned = orphaned, nil
 		}
-		if r.republish(c, carrier); len(carrier.pubs) == 0 {
-			return true
+		switch {
+		case len(out) == 0 || t.stage == stagePublish:
+			continue
+		case !t.open():
+			t.verdict, t.out = handBack(reasonLost, 0), nil
+			orphaned = out
+			continue
+		}
+		t.out = out
+		with = append(with, t)
+	}
+	c.with = with
+	return with
+}
+
+// shareFate makes the events of a batch wait for the results that one of them carries, and end as it does: none may be
+// acknowledged before they are taken.
+func (r *FlowRunner) shareFate(c *chunk, carrier *task, ts []*task) {
+	for n := 1; len(carrier.pubs) > 0 && carrier.verdict.passes(); n++ {
+		if !c.pause(fullJitter(100*time.Millisecond, 30*time.Second, n)) {
+			carrier.verdict = handBack(reasonShutdown, 0)
+			break
+		}
+		r.republish(c, carrier)
+	}
+	if carrier.verdict.passes() {
+		return
+	}
+	for _, t := range ts {
+		switch {
+		case t == carrier || !t.verdict.passes() || t.verdict.outcome != eventflow.Succeeded:
+		case carrier.verdict.turn == turnBury:
+			t.verdict = r.giveUp(t, carrier.verdict.reason, carrier.verdict.err)
+		case carrier.verdict.reason == reasonLost:
+			t.verdict = handBack(reasonPublish, 0) // its own lock is fine
+		default:
+			t.verdict = carrier.verdict
 		}
 	}
 }
 
-// refused notes what a publisher did not take, with the tasks whose results it was. It gives false when no retry will
-// help; the tasks' verdicts say so then.
-func (r *FlowRunner) refused(with []*task, events []eventflow.Event, p int, err error) (again bool) {
+// refused notes what a publisher did not take, with the tasks whose results it was, or gives up those for which no retry
+// will help.
+func (r *FlowRunner) refused(with []*task, events []eventflow.Event, p int, err error) {
 	var some *eventflow.PublishError
 	partial := errors.As(err, &some)
 	at, i := 0, 0 // in events, in some.Failed
@@ -139,13 +165,16 @@ func (r *FlowRunner) refused(with []*task, events []eventflow.Event, p int, err 
 		from := at
 		at += len(t.out)
 		pending := pendingPublish{publisher: p}
-		var last error
 		if !partial {
-			pending.events, last = append(pending.events, events[from:at]...), err
+			pending.events = append(pending.events, events[from:at]...)
 		}
+		last := err
 		for ; partial && i < len(some.Failed) && some.Failed[i].Index < at; i++ {
 			if k := some.Failed[i].Index; k >= from {
-				pending.events, last = append(pending.events, events[k]), some.Failed[i].Err
+				pending.events = append(pending.events, events[k])
+				if last = some.Failed[i].Err; eventflow.IsPermanent(last) {
+					break // one that will never be taken decides
+				}
 			}
 		}
 		if len(pending.events) == 0 {
@@ -156,10 +185,8 @@ func (r *FlowRunner) refused(with []*task, events []eventflow.Event, p int, err 
 			t.verdict = r.giveUp(t, reasonPermanent, last)
 			continue
 		}
-		again = true
 		t.pubs = append(t.pubs, pending)
 	}
-	return again
 }
 
 // republish offers a task's refused results again, and only those.
@@ -247,13 +274,8 @@ func (r *FlowRunner) note(o eventflow.Outcome, reason string) uint16 {
 func (r *FlowRunner) retire(c *chunk, ts []*task) {
 	var out []*task // to hand back, without the lock
 	r.mu.Lock()
+	r.keepOrder(ts)
 	var stopped *lane
-	for i := len(ts) - 1; i >= 0; i-- { // behind what waits nothing may wait too: it goes back
-		t := ts[i]
-		if t.lane != nil && t.verdict.turn == turnParked && r.waitsBefore(ts[:i], t.lane) {
-			t.verdict.turn = turnUnrun
-		}
-	}
 	var back []*task
 	for _, t := range ts {
 		v := &t.verdict
@@ -301,6 +323,15 @@ func (r *FlowRunner) retire(c *chunk, ts []*task) {
 	r.wake()
 	r.unlock()
 	r.giveBack(c, out)
+}
+
+// keepOrder sees to it that behind what waits nothing of its lane waits too: it goes back.
+func (r *FlowRunner) keepOrder(ts []*task) {
+	for i, t := range slices.Backward(ts) {
+		if t.lane != nil && t.verdict.turn == turnParked && r.waitsBefore(ts[:i], t.lane) {
+			t.verdict.turn = turnUnrun
+		}
+	}
 }
 
 // waitsBefore reports whether something of the lane, ahead in the chunk, has not ended.

@@ -71,7 +71,8 @@ func (r *FlowRunner) direct(key eventflow.Key, fill func(*task)) *task {
 	r.mu.Lock()
 	defer r.unlock()
 	t := r.newTask()
-	t.key = key
+	t.key, t.direct = key, true
+	r.directs++
 	fill(t)
 	if t.fire != nil {
 		r.fireReceived()
@@ -145,6 +146,7 @@ func (r *FlowRunner) releaseDirect(t *task, counted bool) {
 func (r *FlowRunner) directEnds(t *task) {
 	r.mu.Lock()
 	defer r.unlock()
+	r.directs--
 	r.ended(t)
 }
 

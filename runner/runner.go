@@ -21,14 +21,15 @@ type FlowRunner struct {
 	faults faults
 	ready  chan struct{}
 
-	mu     sync.Mutex // guards what follows, and the fields of sources, timers and lanes that say so
-	state  State
-	tally  tally
-	tasks  []*task // all that are in flight and not ended
-	free   []*task
-	parked map[eventflow.Key][]*task
-	nonce  string
-	named  int64 // events that got a name of ours
+	mu      sync.Mutex // guards what follows, and the fields of sources, timers and lanes that say so
+	state   State
+	tally   tally
+	tasks   []*task // all that are in flight and not ended
+	free    []*task
+	directs int // of tasks: Handle's and Run's
+	parked  map[eventflow.Key][]*task
+	nonce   string
+	named   int64 // events that got a name of ours
 
 	// Of a listening runner.
 	base         context.Context // of the runs

@@ -28,6 +28,7 @@ type task struct {
 	claim    store.Claim
 	attempts int  // failed runs that this process saw
 	faults   int  // failures in a row of a step after the run, for its backoff
+	direct   bool // Handle's or Run's: Listen has no part in it
 	solo     bool // died with a process before: it is claimed alone, right before it runs
 	split    int  // of a batch that failed as a whole: the size of the next one; 0: any
 
@@ -132,7 +133,7 @@ func (l *lane) popFront() *task {
 func (t *task) reset() {
 	t.d, t.fire, t.src, t.lane, t.next = nil, nil, nil, nil, nil
 	t.stage, t.attempts, t.faults, t.split = stageRun, 0, 0, 0
-	t.solo, t.holds, t.buried = false, false, false
+	t.solo, t.holds, t.buried, t.direct = false, false, false, false
 	t.claim.Fire, t.ended.err, t.verdict = nil, nil, verdict{}
 	t.out, t.pubs = nil, nil
 	t.rc.Store(nil)

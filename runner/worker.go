@@ -45,6 +45,7 @@ type chunk struct {
 	ends   []store.Finish
 	out    []eventflow.Event
 	acks   []*eventflow.Delivery
+	with   []*task
 }
 
 const taken = uint64(1<<32-1) << 32

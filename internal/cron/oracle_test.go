@@ -244,7 +244,7 @@ func instants(secs []int64, loc *time.Location) string {
 func TestEveryFireAroundAChangeOfOffsetIsTheOracles(t *testing.T) {
 	t.Parallel()
 	oracles := newOracles(t, oracleExprs...)
-	for _, zone := range oracleZones {
+	for _, zone := range oracleZones[:len(oracleZones)/raceScale] {
 		t.Run(zone, func(t *testing.T) {
 			t.Parallel()
 			loc := mustLoad(t, zone)
@@ -298,7 +298,7 @@ func TestSparseExpressionsAreTheOraclesPastTheYear2100(t *testing.T) {
 		t.Run(zone, func(t *testing.T) {
 			t.Parallel()
 			// Offsets of these years, and so all readings, are multiples of 30 minutes.
-			require.Greater(t, check(t, mustLoad(t, zone), year(2038), year(2109), 30*time.Minute, oracles), 1000)
+			require.Greater(t, check(t, mustLoad(t, zone), year(2109-71/raceScale), year(2109), 30*time.Minute, oracles), 1000/raceScale)
 		})
 	}
 }
@@ -306,7 +306,7 @@ func TestSparseExpressionsAreTheOraclesPastTheYear2100(t *testing.T) {
 func TestRandomExpressionsAreTheOraclesToo(t *testing.T) {
 	t.Parallel()
 	rnd := rand.New(rand.NewPCG(20260405, 2))
-	for range 40 {
+	for range 40 / raceScale {
 		loc := mustLoad(t, oracleZones[rnd.IntN(len(oracleZones))])
 		ts := transitions(loc, year(2010), year(2012))
 		ts = append(ts, year(2011).Add(time.Duration(rnd.Int64N(int64(20*365*24*time.Hour)))).Truncate(time.Second))
