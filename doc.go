@@ -39,7 +39,7 @@
 //
 // How a run ends is an [Outcome]. A flow that returns nil has succeeded, and any error is a failed attempt, unless it
 // says more: [Permanent], [Busy], [Skip]. When the runner cancels a run, [context.Cause] says why: [ErrLockLost],
-// [ErrShutdown].
+// [ErrShutdown], [ErrOverlap].
 //
 // # Errors
 //

@@ -136,7 +136,9 @@ func checkCommand(t *testing.T, line string) {
 func TestDocumentedDefaultsAreInForce(t *testing.T) {
 	t.Parallel()
 	thumbnail := eventflow.NewSink("thumbnail", func(context.Context, string) error { return nil })
-	r, err := runner.New(thumbnail, runner.On(broker.NewMemory().Subscriber("uploads")))
+	lisbon, err := time.LoadLocation("Europe/Lisbon")
+	require.NoError(t, err)
+	r, err := runner.New(thumbnail, runner.On(broker.NewMemory().Subscriber("uploads")), runner.At(eventflow.Cron("0 3 * * *", lisbon)))
 	require.NoError(t, err)
 	require.Contains(t, readmeBlocks(t, "text"), r.String())
 
@@ -144,7 +146,7 @@ func TestDocumentedDefaultsAreInForce(t *testing.T) {
 	require.NoError(t, err)
 	for line := range strings.Lines(r.String()) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if slices.Contains([]string{"flow", "On", "PublishTo", "DeadLetterTo", "Store"}, name) {
+		if slices.Contains([]string{"flow", "On", "At", "PublishTo", "DeadLetterTo", "Store"}, name) {
 			continue
 		}
 		row := regexp.MustCompile(`(?m)^//\t` + regexp.QuoteMeta(name) + ` +` + regexp.QuoteMeta(strings.TrimSpace(value)) + `(  .*)?$`)

@@ -52,11 +52,13 @@
 // An attempt is a run that failed, or that died with its process. Receives are no attempts, nor are runs that the
 // runner cancelled. After a failed attempt the event keeps its lock and waits in this process for [Backoff], without a
 // run slot; when the delay exceeds [MaxHold], or [MaxDelayed] deliveries wait already, it is handed back to the broker
-// with its delay. eventflow.Busy waits likewise and counts nothing.
+// with its delay. In an ordered lane, where others wait behind it, the delay is at most [MaxLaneDelay]. eventflow.Busy
+// waits likewise, as long as the flow says, and counts nothing.
 //
 // An event has reached its end as a failure when [MaxAttempts] are used up ("exhausted"), when the flow's error is
 // eventflow.Permanent, or its result cannot be encoded or is too large ("permanent"), or when its payload does not fit
-// the parameter ("decode").
+// the parameter ("decode"). When many in a row do not fit, see [PauseAfterDecodeFailures], it is probably the flow that is
+// wrong: the trigger is paused, what it holds is handed back, and one event at a time is tried until one fits.
 //
 // # Dead letters
 //
@@ -70,9 +72,9 @@
 //
 // A fire goes the same way from its claim on, in one of the slots of [FireSlots], which events cannot take. It is known
 // by flow, clock and nominal time, so replicas that share a store run it once. A fire that comes while a run of the same
-// clock is live is skipped; of several that were missed only the latest runs, unless it is older than 24 hours, and its
-// Fire.Missed lists those before it. [New] probes that a clock gives the same fire whenever it is asked, and refuses one
-// that does not.
+// clock is live is skipped, unless [Overlap] says otherwise. Of several that were missed only the latest runs, unless it is
+// older than 24 hours, and its Fire.Missed lists those before it; [Missed] chooses. [Jitter] spreads the fires of many
+// clocks. [New] probes that a clock gives the same fire whenever it is asked, and refuses one that does not.
 //
 // # Locks and leases
 //
@@ -98,21 +100,23 @@
 //
 // # Defaults
 //
-//	MaxRuns        64
-//	FireSlots      1                                 one per clock, at most 64
-//	MaxInFlight    1024
-//	MaxPerLane     64                                MaxInFlight / 16
-//	MaxDelayed     512                               MaxInFlight / 2
-//	MaxHeldBytes   67108864
-//	MaxAttempts    5
-//	Slack          5
-//	Backoff        1s doubling to 1m0s, full jitter
-//	MaxHold        5m0s
-//	MaxAge         none
-//	Timeout        none
-//	Lease          30s
-//	Grace          30s
-//	HardStop       10s
+//	MaxRuns                  64
+//	FireSlots                1                                 one per clock, at most 64
+//	MaxInFlight              1024
+//	MaxPerLane               64                                MaxInFlight / 16
+//	MaxDelayed               512                               MaxInFlight / 2
+//	MaxHeldBytes             67108864
+//	MaxAttempts              5
+//	Slack                    5
+//	Backoff                  1s doubling to 1m0s, full jitter
+//	MaxHold                  5m0s
+//	MaxLaneDelay             5m0s
+//	MaxAge                   none
+//	PauseAfterDecodeFailures 20
+//	Timeout                  none
+//	Lease                    30s
+//	Grace                    30s
+//	HardStop                 10s
 //
 // The store is one in memory unless [Store] names another: deduplication then ends with the process. Dead letters go to
 // the event's own broker. A batch takes at most 100 events and waits for none, see [BatchOf].

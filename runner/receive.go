@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/eventflow-go/eventflow"
 )
+
+const fewEvents = 4
 
 // receive asks one source for events for as long as the runner listens. ctx ends when it stops.
 func (r *FlowRunner) receive(ctx context.Context, s *source) {
@@ -52,7 +55,11 @@ func (r *FlowRunner) receiveAll(ctx context.Context, s *source) error {
 		default:
 			r.push(s, ds)
 		}
+		woke := r.woken != nil
 		r.unlock()
+		if woke && len(ds) <= fewEvents {
+			runtime.Gosched() // the worker first: under little load asking for more can wait
+		}
 		switch {
 		case err == nil:
 			if faults > 0 {
