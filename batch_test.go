@@ -87,8 +87,13 @@ func TestAnItemThatCannotBeDecodedFailsAlone(t *testing.T) {
 
 func TestABatchOfWhichNothingCanBeDecodedIsNotRun(t *testing.T) {
 	t.Parallel()
-	seen, out, err := batchCall(t, nil, "x", "y")
-	require.Empty(t, seen)
+	runs := 0
+	f := eventflow.NewFlow("f", func(context.Context, eventflow.Batch[int]) (int, error) {
+		runs++
+		return 7, nil
+	})
+	out, err := call(t, f, numbers("x", "y")...)
+	require.Zero(t, runs)
 	require.Empty(t, out, "not even an empty result")
 	require.Equal(t, []int{0, 1}, failed(t, err))
 }
@@ -205,6 +210,11 @@ func TestABatchErrorOfAFlowWithoutABatchIsAnError(t *testing.T) {
 	out, err := call(t, f, event("1", "1"))
 	require.Error(t, err)
 	require.Empty(t, out)
+
+	f = eventflow.NewFlow("f", func(context.Context, int) (int, error) { return 1, itemsFailed(0) })
+	out, err = call(t, f, numbers("1", "2")...)
+	require.Error(t, err)
+	require.Empty(t, out, "nor does it spare the second event of a run that has several")
 }
 
 func TestManyPublishesEachElement(t *testing.T) {

@@ -2,6 +2,7 @@ package eventflow_test
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -125,49 +126,56 @@ func TestALostDeliveryIsFenced(t *testing.T) {
 
 func TestOneOfManySettlementsWins(t *testing.T) {
 	t.Parallel()
-	const rounds, rivals = 200, 6
-	k := &desk{}
-	ds := k.handed(rounds)
-	var lost atomic.Int64
-	for _, d := range ds {
-		start := make(chan struct{})
+	mark := func(v eventflow.Verb, note uint16) func(*eventflow.Delivery) bool {
+		return func(d *eventflow.Delivery) bool { d.Settle(eventflow.Settlement{Verb: v, Note: note}); return false }
+	}
+	all := func(d *eventflow.Delivery) bool {
+		eventflow.SettleAll([]*eventflow.Delivery{d}, eventflow.Settlement{Verb: eventflow.Release, Note: 3})
+		return false
+	}
+	look := func(d *eventflow.Delivery) bool { d.Attempted(); return false }
+	for _, rivals := range [][]func(*eventflow.Delivery) bool{
+		{mark(eventflow.Ack, 1), mark(eventflow.Nack, 2)},
+		{mark(eventflow.Ack, 1), (*eventflow.Delivery).Lose},
+		{all, mark(eventflow.Nack, 2)},
+		{(*eventflow.Delivery).Lose, (*eventflow.Delivery).Lose},
+		{look, all, (*eventflow.Delivery).Lose},
+	} {
+		const n = 5000
+		k := &desk{}
+		ds := k.handed(n)
+		here, lost := make([]atomic.Int32, n), make([]atomic.Int32, n)
 		var wg sync.WaitGroup
-		for i := range rivals {
+		for _, settle := range rivals {
 			wg.Go(func() {
-				<-start
-				switch i {
-				case 0:
-					d.Settle(eventflow.Settlement{Verb: eventflow.Ack, Note: 1})
-				case 1:
-					d.Settle(eventflow.Settlement{Verb: eventflow.Nack, Note: 2})
-				case 2:
-					eventflow.SettleAll([]*eventflow.Delivery{d}, eventflow.Settlement{Verb: eventflow.Release, Note: 3})
-				case 3:
-					if d.Lose() {
-						lost.Add(1)
+				for i, d := range ds { // each delivery is settled when all rivals have come to it
+					here[i].Add(1)
+					for spins := 0; int(here[i].Load()) < len(rivals); spins++ {
+						if spins > 100 {
+							runtime.Gosched()
+						}
 					}
-				case 4:
-					d.Attempted()
-				case 5:
-					_ = d.Open() || d.Lost() || d.Note() > 3
+					if settle(d) {
+						lost[i].Add(1)
+					}
 				}
 			})
 		}
-		close(start)
 		wg.Wait()
-		require.False(t, d.Open())
-	}
-	told := map[uint64]uint16{}
-	for _, s := range k.settled {
-		require.Len(t, s.tokens, 1)
-		require.NotContains(t, told, s.tokens[0], "told once")
-		told[s.tokens[0]] = s.s.Note
-	}
-	require.Len(t, told, rounds-int(lost.Load()))
-	for i, d := range ds {
-		note, settled := told[uint64(i+1)]
-		require.Equal(t, settled, !d.Lost())
-		require.Equal(t, note, d.Note(), "the note is that of the settlement that won")
+
+		told := make([]int, n)
+		notes := make([]uint16, n)
+		for _, s := range k.settled {
+			for _, token := range s.tokens {
+				told[token-1]++
+				notes[token-1] = s.s.Note
+			}
+		}
+		for i, d := range ds {
+			if d.Open() || told[i]+int(lost[i].Load()) != 1 || d.Lost() != (lost[i].Load() == 1) || d.Note() != notes[i] {
+				t.Fatalf("delivery %d: open %v, lost %v %d times, its broker was told %d times, note %d for %d", i, d.Open(), d.Lost(), lost[i].Load(), told[i], d.Note(), notes[i])
+			}
+		}
 	}
 }
 

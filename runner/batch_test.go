@@ -180,7 +180,7 @@ func TestABatchWhoseResultIsNeverTakenIsDeadLetteredWhole(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := setup(t, broker.MaxEvent(10))
-		r := b.new(eventflow.NewFlow("f", func(_ context.Context, in eventflow.Batch[string]) (string, error) {
+		r := b.new(eventflow.NewFlow("f", func(_ context.Context, _ eventflow.Batch[string]) (string, error) {
 			return strings.Repeat("x", 11), nil
 		}), runner.On(b.mem.Subscriber("q")), runner.PublishTo(b.mem.Publisher("out")))
 		b.publish("q", "1", "2", "3")
