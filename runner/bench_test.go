@@ -133,20 +133,23 @@ func median(vs []float64) float64 {
 	return vs[len(vs)/2]
 }
 
-func benchThroughput(b *testing.B, publish bool, call, keys int, opts ...runner.Option) {
-	b.Helper()
-	g := newRig(b, publish, opts...)
-	defer g.stop()
-	var names []string
+func names(keys int) (out []string) {
 	for i := range keys {
-		names = append(names, "key-"+strconv.Itoa(i))
+		out = append(out, "key-"+strconv.Itoa(i))
 	}
-	g.round(benchEvents, call, names) // the store fills: from now on each claim evicts one
+	return out
+}
+
+// benchThroughput reports a configuration's ratio to the channel.
+func benchThroughput(b *testing.B, call int, opts ...runner.Option) {
+	g := newRig(b, false, opts...)
+	defer g.stop()
+	g.round(benchEvents, call, nil) // the store fills: from now on each claim evicts one
 	var ratios, nss, allocs, bytes []float64
 	for b.Loop() {
 		for range benchRounds {
 			raw := channelRound(benchEvents)
-			ns, a, by := g.round(benchEvents, call, names)
+			ns, a, by := g.round(benchEvents, call, nil)
 			ratios, nss, allocs, bytes = append(ratios, ns/raw), append(nss, ns), append(allocs, a), append(bytes, by)
 		}
 	}
@@ -157,13 +160,32 @@ func benchThroughput(b *testing.B, publish bool, call, keys int, opts ...runner.
 	b.ReportMetric(0, "ns/op")
 }
 
-func BenchmarkPublish64(b *testing.B)       { benchThroughput(b, false, 64, 0) }
-func BenchmarkPublish1(b *testing.B)        { benchThroughput(b, false, 1, 0) }
-func BenchmarkPublish64Result(b *testing.B) { benchThroughput(b, true, 64, 0) }
-func BenchmarkPublish64Timeout(b *testing.B) {
-	benchThroughput(b, false, 64, 0, runner.Timeout(time.Minute))
+// benchAgainst reports what one thing more costs: the ratio to the same without it.
+func benchAgainst(b *testing.B, publish bool, keys int, opts ...runner.Option) {
+	base, with := newRig(b, false), newRig(b, publish, opts...)
+	defer base.stop()
+	defer with.stop()
+	base.round(benchEvents, 64, nil)
+	with.round(benchEvents, 64, names(keys))
+	var ratios, allocs, bytes []float64
+	for b.Loop() {
+		for range benchRounds {
+			plain, _, _ := base.round(benchEvents, 64, nil)
+			ns, a, by := with.round(benchEvents, 64, names(keys))
+			ratios, allocs, bytes = append(ratios, ns/plain), append(allocs, a), append(bytes, by)
+		}
+	}
+	b.ReportMetric(median(ratios), "x-plain")
+	b.ReportMetric(median(allocs), "allocs/event")
+	b.ReportMetric(median(bytes), "B/event")
+	b.ReportMetric(0, "ns/op")
 }
-func BenchmarkPublish64Keys1000(b *testing.B) { benchThroughput(b, false, 64, 1000) }
+
+func BenchmarkPublish64(b *testing.B) { benchThroughput(b, 64) }
+func BenchmarkPublish1(b *testing.B)  { benchThroughput(b, 1) }
+func BenchmarkResult(b *testing.B)    { benchAgainst(b, true, 0) }
+func BenchmarkTimeout(b *testing.B)   { benchAgainst(b, false, 0, runner.Timeout(time.Minute)) }
+func BenchmarkKeys1000(b *testing.B)  { benchAgainst(b, false, 1000) }
 
 // BenchmarkOneAtATime gives the time from Publish to the flow's first line, one event in flight.
 func BenchmarkOneAtATime(b *testing.B) {

@@ -19,14 +19,14 @@ func (r *FlowRunner) claim(c *chunk) bool {
 			c.claims = append(c.claims, store.Claim{Key: t.key, Fire: t.claim.Fire})
 		}
 	}
-	sent := monotonic()
-	if len(c.claims) > 0 && r.c.store != nil && !r.claimAll(c, &sent) {
+	if len(c.claims) > 0 && r.c.store != nil && !r.claimAll(c) {
 		for _, t := range c.tasks {
 			t.verdict = handBack(reasonShutdown, 0)
 			t.verdict.err = c.err
 		}
 		return false
 	}
+	sent := monotonicAt(c.start) // of the claim that was answered
 	var stopped *lane
 	next := 0
 	for _, t := range c.tasks {
@@ -65,9 +65,8 @@ func (t *task) died() bool {
 
 // claimAll asks until the store answers: nothing runs unclaimed. A full store is asked for less. One that says it will
 // never answer ends the runner.
-func (r *FlowRunner) claimAll(c *chunk, sent *int64) bool {
+func (r *FlowRunner) claimAll(c *chunk) bool {
 	for n := 1; ; n++ {
-		*sent = monotonic()
 		err := r.c.store.Claim(c.io, r.c.owner, r.c.lease, c.claims)
 		if err == nil {
 			r.faults.clear(r.logger(), "store")
@@ -86,6 +85,7 @@ func (r *FlowRunner) claimAll(c *chunk, sent *int64) bool {
 		if !c.pause(fullJitter(100*time.Millisecond, 10*time.Second, n)) {
 			return false
 		}
+		c.start = time.Now()
 	}
 }
 

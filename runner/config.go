@@ -103,10 +103,7 @@ func (c *config) checkTriggers(f *eventflow.Flow) {
 	seen := map[string]bool{}
 	weight := 0
 	for _, s := range c.sources {
-		if e, ok := s.clock.(interface{ Err() error }); ok && e.Err() != nil {
-			c.errs = append(c.errs, e.Err())
-			continue
-		}
+		c.checkErr(s.clock)
 		c.checkName("runner.On", &s.name, s.clock, seen)
 		weight += s.weight
 		_, s.tx = s.clock.(eventflow.Transactional)
@@ -118,12 +115,10 @@ func (c *config) checkTriggers(f *eventflow.Flow) {
 		c.fireSlots = min(max(len(c.timers), 1), maxFireSlots)
 	}
 	for _, t := range c.timers {
-		if e, ok := t.clock.(interface{ Err() error }); ok && e.Err() != nil {
-			c.errs = append(c.errs, e.Err())
-			continue
-		}
 		c.checkName("runner.At", &t.name, t.clock, seen)
-		c.checkLaw(t)
+		if c.checkErr(t.clock) {
+			c.checkLaw(t)
+		}
 		if err := f.CheckParameters(t.params); err != nil {
 			c.errs = append(c.errs, err)
 		}
@@ -186,11 +181,17 @@ func (c *config) checkPublishers(f *eventflow.Flow) {
 	}
 }
 
-// checkErr collects what a publisher was opened wrong with.
-func (c *config) checkErr(v any) {
-	if e, ok := v.(interface{ Err() error }); ok && e.Err() != nil {
-		c.errs = append(c.errs, e.Err())
+// checkErr collects what a clock, a publisher or a store was made wrong with; true: nothing.
+func (c *config) checkErr(v any) bool {
+	e, ok := v.(interface{ Err() error })
+	if !ok {
+		return true
 	}
+	err := e.Err()
+	if err != nil {
+		c.errs = append(c.errs, err)
+	}
+	return err == nil
 }
 
 func (c *config) checkBatch(f *eventflow.Flow) {
@@ -236,7 +237,9 @@ func (c *config) checkStore() {
 	}
 	if c.store == nil {
 		c.store, c.private = store.NewMemory(), true
+		return
 	}
+	c.checkErr(c.store)
 }
 
 // String lists every option with the value in force, one a line, in a fixed order: the runner's own description of

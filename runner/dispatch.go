@@ -233,6 +233,7 @@ func (r *FlowRunner) pick() *source {
 const (
 	mostChunk = 32                      // a kept delivery keeps its neighbours: see Delivery.Bind
 	chunkTime = time.Millisecond        // about how long a chunk may hold back what it has done
+	tinyRun   = 2 * time.Microsecond    // below it they mostly wait for each other's locks
 	quickRun  = 20 * time.Microsecond   // below it more goroutines than cores only take turns
 	slowest   = float64(math.MaxUint32) // ns, in the average
 )
@@ -261,8 +262,14 @@ func (r *FlowRunner) wake() {
 	if r.readyCount == 0 {
 		return
 	}
-	if r.active+r.waking >= r.procs && r.perRun > 0 && r.perRun < float64(quickRun) {
-		return
+	if r.perRun > 0 && r.perRun < float64(quickRun) {
+		most := r.procs
+		if r.perRun < float64(tinyRun) {
+			most = max(1, r.procs/2)
+		}
+		if r.active+r.waking >= most {
+			return
+		}
 	}
 	if n := len(r.idle); n > 0 {
 		w := r.idle[n-1]

@@ -38,6 +38,10 @@ func On(clock eventflow.EventClock, opts ...OnOption) Option {
 		}
 		s := &source{clock: clock, weight: 1}
 		for _, o := range opts {
+			if isNil(o) {
+				c.fail("runner.On option", "nil", "an OnOption")
+				continue
+			}
 			o.applyOn(c, s)
 		}
 		c.sources = append(c.sources, s)
@@ -57,6 +61,10 @@ func At(clock eventflow.TimeClock, opts ...AtOption) Option {
 		}
 		t := &timer{clock: clock, missedAge: missedAge, missedMost: missedMost}
 		for _, o := range opts {
+			if isNil(o) {
+				c.fail("runner.At option", "nil", "an AtOption")
+				continue
+			}
 			o.applyAt(c, t)
 		}
 		c.timers = append(c.timers, t)
@@ -175,6 +183,10 @@ func PublishTo(p eventflow.Publisher, opts ...PublishOption) Option {
 		}
 		pub := publisher{to: p}
 		for _, o := range opts {
+			if isNil(o) {
+				c.fail("runner.PublishTo option", "nil", "a PublishOption")
+				continue
+			}
 			o.applyPublish(c, &pub)
 		}
 		c.pubs = append(c.pubs, pub)

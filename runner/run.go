@@ -226,7 +226,7 @@ func (r *FlowRunner) runBatch(c *chunk) {
 func (r *FlowRunner) judgeBatch(c *chunk, ts []*task, err error) {
 	var some *eventflow.BatchError
 	errs := make([]error, len(ts))
-	if errors.As(err, &some) {
+	if errors.As(err, &some) && some != nil {
 		for _, it := range some.Items {
 			if it.Index < 0 || it.Index >= len(ts) {
 				some = nil // it names an item that is not there: the whole batch failed

@@ -29,10 +29,10 @@ type chunk struct {
 	lanes  []*lane         // those that it holds; guarded by FlowRunner.mu
 	batch  bool            // one run for all tasks
 
-	err     error // the store's final one
-	start   time.Time
-	current *task // running, or the last that ran
-	stopped *lane // its task did not end: what is behind it must wait
+	err     error     // the store's final one
+	start   time.Time // of the runs
+	current *task     // running, or the last that ran
+	stopped *lane     // its task did not end: what is behind it must wait
 
 	// progress is how far the runs are, so that the keeper can take from a worker whose run blocks what is done and
 	// what has not begun: the number of tasks in the upper half (0: not running, taken: see below), how many were
@@ -124,8 +124,11 @@ func (r *FlowRunner) do(c *chunk) {
 	c.current, c.stopped = nil, nil
 	clear(c.out)
 	c.out = c.out[:0]
+	c.start = time.Now()
 	if c.tasks[0].stage == stageRun && r.claim(c) && len(c.run) > 0 {
-		c.start = time.Now()
+		if !r.c.private { // the store's time is not the runs'; that of a store in memory is too little to ask for it
+			c.start = time.Now()
+		}
 		if !c.batch && len(c.run) > 1 {
 			c.progress.Store(uint64(len(c.run)) << 32)
 		}

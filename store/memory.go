@@ -41,9 +41,10 @@ type Memory struct {
 	closed  bool
 	fence   int // of the newest grant of any key: a key that was forgotten gets a higher one all the same
 	keys    keys
-	ended   list  // done, in the order of their ends
-	fires   list  // fires that are not done, in the order of their claims
-	reapAt  int64 // no unfinished key outlives the window before
+	warmed  uint64 // what warm read: without a use the compiler would not read it
+	ended   list   // done, in the order of their ends
+	fires   list   // fires that are not done, in the order of their claims
+	reapAt  int64  // no unfinished key outlives the window before
 	slots   map[slot]int32
 	cursors cursors
 }
