@@ -244,3 +244,31 @@ func TestAPanicOfABatchIsIsolatedToo(t *testing.T) {
 		})
 	}
 }
+
+// An event has the attempts of its own, not those of the neighbour that it shared a batch with.
+func TestABatchDoesNotLendItsAttempts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t)
+		tries := map[string]int{}
+		r := b.new(eventflow.NewSink("f", func(_ context.Context, items eventflow.Batch[string]) error {
+			var bad eventflow.BatchError
+			for i, it := range items {
+				tries[it.Value]++
+				if it.Value == "poison" || tries[it.Value] <= 2 { // all others need three attempts
+					bad.Add(i, errBoom)
+				}
+			}
+			return bad.Err()
+		}), runner.On(b.mem.Subscriber("q")), runner.MaxAttempts(5), runner.BatchOf(10, 100*time.Millisecond),
+			runner.Backoff(func(int) time.Duration { return time.Second }))
+		b.publish("q", "poison")
+		stop := b.listen(r)
+		time.Sleep(3350 * time.Millisecond) // the neighbour shares the batch of the fourth attempt of poison
+		b.publish("q", "neighbour")
+		time.Sleep(time.Minute)
+		require.NoError(t, stop())
+		require.Len(t, b.mem.DeadLetters("q"), 1, "poison, and nothing else")
+		require.Equal(t, 3, tries["neighbour"])
+	})
+}

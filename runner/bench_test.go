@@ -102,9 +102,10 @@ func newRig(b *testing.B, publish bool, opts ...runner.Option) *rig {
 	return g
 }
 
-// round publishes n events, some a call, waits until all have run, and gives ns, allocations and bytes per event.
-func (g *rig) round(n, call int, keys []string) (ns, allocs, bytes float64) {
-	g.left.Store(int64(n))
+// round publishes benchEvents, some a call, waits until all have run, and gives ns, allocations and bytes per event.
+func (g *rig) round(call int, keys []string) (ns, allocs, bytes float64) {
+	const n = benchEvents
+	g.left.Store(n)
 	evs := make([]eventflow.Event, call)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -142,14 +143,15 @@ func names(keys int) (out []string) {
 
 // benchThroughput reports a configuration's ratio to the channel.
 func benchThroughput(b *testing.B, call int, opts ...runner.Option) {
+	b.Helper()
 	g := newRig(b, false, opts...)
 	defer g.stop()
-	g.round(benchEvents, call, nil) // the store fills: from now on each claim evicts one
+	g.round(call, nil) // the store fills: from now on each claim evicts one
 	var ratios, nss, allocs, bytes []float64
 	for b.Loop() {
 		for range benchRounds {
 			raw := channelRound(benchEvents)
-			ns, a, by := g.round(benchEvents, call, nil)
+			ns, a, by := g.round(call, nil)
 			ratios, nss, allocs, bytes = append(ratios, ns/raw), append(nss, ns), append(allocs, a), append(bytes, by)
 		}
 	}
@@ -162,16 +164,17 @@ func benchThroughput(b *testing.B, call int, opts ...runner.Option) {
 
 // benchAgainst reports what one thing more costs: the ratio to the same without it.
 func benchAgainst(b *testing.B, publish bool, keys int, opts ...runner.Option) {
+	b.Helper()
 	base, with := newRig(b, false), newRig(b, publish, opts...)
 	defer base.stop()
 	defer with.stop()
-	base.round(benchEvents, 64, nil)
-	with.round(benchEvents, 64, names(keys))
+	base.round(64, nil)
+	with.round(64, names(keys))
 	var ratios, allocs, bytes []float64
 	for b.Loop() {
 		for range benchRounds {
-			plain, _, _ := base.round(benchEvents, 64, nil)
-			ns, a, by := with.round(benchEvents, 64, names(keys))
+			plain, _, _ := base.round(64, nil)
+			ns, a, by := with.round(64, names(keys))
 			ratios, allocs, bytes = append(ratios, ns/plain), append(allocs, a), append(bytes, by)
 		}
 	}

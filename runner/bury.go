@@ -44,14 +44,14 @@ func (r *FlowRunner) bury(c *chunk, ts []*task) {
 			t.buried = t.d != nil && !t.d.Open() && !t.d.Lost()
 			t.verdict = t.ended
 			r.faults.clear(r.logger(), reasonDead)
-			r.logger().Warn("event is dead-lettered", "flow", r.flow.Name(), "run", t.key.String(), "reason", t.ended.reason, "attempts", t.attempt(), "error", t.ended.err)
+			r.logger().Warn("event is dead-lettered", "flow", r.flow.Name(), "run", t.key.String(), "reason", t.ended.reason, "attempts", t.tried, "error", t.ended.err)
 		case errors.Is(err, eventflow.ErrLockLost):
 			t.verdict = handBack(reasonLost, 0)
 		case errors.Is(err, eventflow.ErrNoDeadLetters) && t.d != nil && !t.d.Bound():
 			t.ended.outcome = eventflow.Failed // no broker stands behind it, and nobody named another place
 			t.verdict = t.ended
 			r.logger().Error("event has failed, and there is no place for its dead letter",
-				"flow", r.flow.Name(), "run", t.key.String(), "reason", t.ended.reason, "attempts", t.attempt(), "error", t.ended.err)
+				"flow", r.flow.Name(), "run", t.key.String(), "reason", t.ended.reason, "attempts", t.tried, "error", t.ended.err)
 		default:
 			r.faults.say(r.logger(), reasonDead, "dead letters cannot be written; their lanes stand still until they can", err)
 			r.wait(t, turnBury, reasonDead, err)
@@ -69,7 +69,7 @@ func (r *FlowRunner) buryOne(c *chunk, t *task) error {
 	}
 	return t.d.DeadLetter(c.io, eventflow.Failure{
 		Reason: v.reason, Err: v.err, Flow: r.flow.Name(), Version: r.flow.Version(), Binding: t.trigger(),
-		Attempts: t.attempt(), Note: r.note(eventflow.DeadLettered, v.reason),
+		Attempts: t.tried, Note: r.note(eventflow.DeadLettered, v.reason),
 	})
 }
 
@@ -119,7 +119,7 @@ func (r *FlowRunner) obituary(t *task) eventflow.Attributes {
 	as := eventflow.Attributes{
 		{Name: attributeReason, Value: v.reason},
 		{Name: attributeFlow, Value: r.flow.Name()},
-		{Name: attributeAttempts, Value: strconv.Itoa(t.attempt())},
+		{Name: attributeAttempts, Value: strconv.Itoa(t.tried)},
 		{Name: attributeTrigger, Value: t.trigger()},
 	}
 	if version := r.flow.Version(); version != "" {
@@ -190,7 +190,7 @@ func (r *FlowRunner) transact(c *chunk, ts []*task) {
 			t.verdict = t.ended
 		case t.verdict.turn == turnBury:
 			u.Dead = append(u.Dead, eventflow.TransactionDeadLetter{Delivery: t.d, Failure: eventflow.Failure{
-				Reason: t.ended.reason, Err: t.ended.err, Flow: r.flow.Name(), Version: r.flow.Version(), Binding: t.trigger(), Attempts: t.attempt(),
+				Reason: t.ended.reason, Err: t.ended.err, Flow: r.flow.Name(), Version: r.flow.Version(), Binding: t.trigger(), Attempts: t.tried,
 				Note: r.note(eventflow.DeadLettered, t.ended.reason),
 			}})
 			t.verdict = t.ended

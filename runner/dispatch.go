@@ -259,6 +259,7 @@ func (r *FlowRunner) timed(took time.Duration, n int) {
 // wake starts or wakes a worker when there is something to do for one more. Each worker that takes a chunk calls it
 // again, so a backlog wakes them one by one; for quick runs no more than cores, as the others would only take turns.
 func (r *FlowRunner) wake() {
+	r.enough = false
 	if r.readyCount == 0 {
 		return
 	}
@@ -268,6 +269,8 @@ func (r *FlowRunner) wake() {
 			most = max(1, r.procs/2)
 		}
 		if r.active+r.waking >= most {
+			r.enough = true
+			r.watchOver() // one of them may block: the keeper sees it, and takes it off active
 			return
 		}
 	}
@@ -347,6 +350,9 @@ func (r *FlowRunner) resume(t *task) {
 	if t.holds && t.stage == stageRun {
 		t.lane.busy--
 		t.holds = false
+	}
+	if f := t.fire; f != nil && f.timer != nil && f.skip == "" && !f.live { // it may be ours by now
+		r.goLive(t)
 	}
 	r.enqueue(t, true)
 }

@@ -251,13 +251,21 @@ func (r *FlowRunner) runFire(c *chunk, goOn bool) {
 
 // fireEnded counts the end of a fire.
 func (r *FlowRunner) fireEnded(t *task, note uint16) {
-	if tm := t.fire.timer; t.fire.live {
-		if tm.live--; tm.live == 0 && len(tm.buffered) > 0 && !r.stopping {
-			next := tm.buffered[0]
-			tm.buffered = tm.buffered[1:]
-			r.goLive(next)
-			r.enqueue(next, false)
-		}
-	}
+	r.restFire(t)
 	r.tally.endFire(note)
+}
+
+// restFire takes a fire off those that others of its clock overlap, and lets the next one begin that waited for it.
+func (r *FlowRunner) restFire(t *task) {
+	tm := t.fire.timer
+	if !t.fire.live {
+		return
+	}
+	t.fire.live = false
+	if tm.live--; tm.live == 0 && len(tm.buffered) > 0 && !r.stopping {
+		next := tm.buffered[0]
+		tm.buffered = tm.buffered[1:]
+		r.goLive(next)
+		r.enqueue(next, false)
+	}
 }

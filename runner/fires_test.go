@@ -2,6 +2,7 @@ package runner_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -184,5 +185,32 @@ func TestParametersAndLabelsOfAClockReachTheRun(t *testing.T) {
 		require.False(t, ok)
 		require.Equal(t, 128, got[1].Size)
 		require.Equal(t, []string{"nightly"}, labels)
+	})
+}
+
+// Two replicas, one clock of 10 s, runs of 1 s: no run ever overlaps another, so every fire must run, once.
+func TestReplicasSkipNothingWhenNothingOverlaps(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b, st := setup(t), store.NewMemory()
+		var ran atomic.Int64
+		f := eventflow.NewJob("f", func(context.Context) error {
+			ran.Add(1)
+			time.Sleep(time.Second)
+			return nil
+		})
+		var stops []func() error
+		var rs []*runner.FlowRunner
+		for range 2 {
+			r := b.new(f, runner.At(eventflow.Every(10*time.Second)), runner.Store(st))
+			rs, stops = append(rs, r), append(stops, b.listen(r))
+		}
+		time.Sleep(time.Hour + 5*time.Second)
+		n := ran.Load()
+		for i, stop := range stops {
+			require.NoError(t, stop())
+			t.Log(rs[i].Counts().Reasons, rs[i].Counts())
+		}
+		require.InDelta(t, 360, n, 1, "fires that were skipped although nothing was running")
 	})
 }

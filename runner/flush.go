@@ -243,7 +243,7 @@ func (r *FlowRunner) settle(c *chunk, ts []*task) {
 			continue
 		case v.turn == turnEnd:
 		case v.counted && !c.direct: // of Handle's the hand-back tells
-			t.attempts = t.attempt()
+			t.attempts = t.tried
 			t.d.Attempted()
 			continue
 		default:
@@ -312,6 +312,10 @@ func (r *FlowRunner) retire(c *chunk, ts []*task) {
 				v.reason = reasonShutdown
 			case t.d != nil && t.d.Bound() && v.turn == turnWait && r.delayedCount >= r.c.maxDelayed:
 				out = append(out, t)
+				if t.lane != nil && t.lane != stopped { // nothing may overtake it
+					stopped = t.lane
+					out = r.drain(t.lane, v.reason, out)
+				}
 			default:
 				r.delay(t, v.after)
 			}
@@ -390,6 +394,10 @@ func (r *FlowRunner) park(t *task, out []*task) []*task {
 		return out
 	case t.lane != nil || t.d == nil:
 		t.faults = 0
+		if t.fire != nil {
+			r.restFire(t) // it runs elsewhere: the clock's next fire does not overlap it here
+			v.after = min(v.after, time.Second)
+		}
 		r.delay(t, v.after)
 		return out
 	}

@@ -138,7 +138,7 @@ func (r *FlowRunner) releaseDirect(t *task, counted bool) {
 	defer r.unlock()
 	t.leased.Store(0)
 	if counted {
-		t.attempts = max(t.attempts, t.attempt())
+		t.attempts = max(t.attempts, t.tried)
 		r.tally.tries++
 	}
 }

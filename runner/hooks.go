@@ -38,7 +38,7 @@ func (r *FlowRunner) tell(t *task) {
 	case turnUnrun, turnParked:
 		return
 	}
-	d := Decision{Flow: r.flow.Name(), Trigger: t.trigger(), Key: t.key, Attempt: t.attempt(), Reason: v.reason, Err: v.err, After: v.after}
+	d := Decision{Flow: r.flow.Name(), Trigger: t.trigger(), Key: t.key, Attempt: t.tried, Reason: v.reason, Err: v.err, After: v.after}
 	if v.turn == turnEnd {
 		if d.Outcome = v.outcome; d.Outcome == eventflow.Duplicate {
 			d.Attempt = 0 // of an earlier turn

@@ -307,3 +307,29 @@ func TestAClockOfTheUsersOwnNeedsNoBroker(t *testing.T) {
 	require.EqualValues(t, 5000, balanced(t, r).Outcomes[eventflow.Succeeded])
 	require.Equal(t, "5000 received = 5000 succeeded", r.Counts().String())
 }
+
+// A retry that is handed back because MaxDelayed are waiting must take what is behind it in its lane along.
+func TestOrderHoldsWhenTooManyWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b, rec := setup(t), &recorder{}
+		var failed atomic.Bool
+		r := b.new(eventflow.NewSink("f", func(_ context.Context, s string) error {
+			if s == "loose" {
+				return eventflow.Busy(time.Minute)
+			}
+			if s == "k:1" && !failed.Swap(true) {
+				return errBoom
+			}
+			rec.note(s)
+			return nil
+		}), runner.On(b.mem.Subscriber("q")), runner.MaxDelayed(1), runner.Backoff(func(int) time.Duration { return time.Second }))
+		b.publish("q", "loose")
+		stop := b.listen(r)
+		synctest.Wait()
+		b.publish("q", "k:1", "k:2", "k:3")
+		time.Sleep(10 * time.Second)
+		require.NoError(t, stop())
+		require.Equal(t, []string{"k:1", "k:2", "k:3"}, rec.list())
+	})
+}

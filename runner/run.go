@@ -33,7 +33,8 @@ func (r *FlowRunner) runOne(c *chunk, t *task) {
 		rc.run.Init(r.flow, t.key)
 		rc.run.Fire = &t.fire.Fire
 	}
-	rc.run.Attempt = max(t.claim.Attempts, t.attempts) + 1
+	t.tried = t.failed() + 1
+	rc.run.Attempt = t.tried
 	if !r.admit(t, rc) {
 		return
 	}
@@ -66,6 +67,10 @@ func (r *FlowRunner) admit(t *task, rc *runContext) bool {
 		t.verdict = handBack(reasonLost, 0)
 		return false
 	}
+	if t.failed() >= r.c.maxAttempts { // its runs died with their processes: it would take this one along too
+		t.verdict = r.giveUp(t, reasonExhausted, errDied)
+		return false
+	}
 	if t.fire != nil && t.fire.skip != "" {
 		t.verdict = verdict{turn: turnEnd, outcome: eventflow.Skipped, reason: t.fire.skip}
 		return false
@@ -76,6 +81,8 @@ func (r *FlowRunner) admit(t *task, rc *runContext) bool {
 	}
 	return true
 }
+
+var errDied = errors.New("runner: the processes of its attempts died")
 
 var errFiltered = eventflow.Skip(reasonFilter)
 
@@ -186,7 +193,8 @@ func (r *FlowRunner) runBatch(c *chunk) {
 			t.verdict = r.judge(t, 1, errFiltered)
 			continue
 		}
-		attempt = max(attempt, t.claim.Attempts, t.attempts)
+		t.tried = t.failed() + 1
+		attempt = max(attempt, t.tried)
 		events, open = append(events, &t.d.Event), append(open, t)
 	}
 	if len(open) == 0 {
@@ -194,7 +202,7 @@ func (r *FlowRunner) runBatch(c *chunk) {
 	}
 	deadline, fence := rc.run.Deadline, rc.run.Fence
 	rc.run.Init(r.flow, open[0].key, events...)
-	rc.run.Attempt, rc.run.Deadline, rc.run.Fence = attempt+1, deadline, fence
+	rc.run.Attempt, rc.run.Deadline, rc.run.Fence = attempt, deadline, fence
 	if src := open[0].src; src != nil && src.codecs != nil {
 		rc.run.UseCodecs(src.codecs)
 	} else if r.codecs != nil {
@@ -241,7 +249,7 @@ func (r *FlowRunner) judgeBatch(c *chunk, ts []*task, err error) {
 		if some != nil {
 			one = errs[i]
 		}
-		n := max(t.claim.Attempts, t.attempts) + 1
+		n := t.tried
 		switch {
 		case stopped:
 			// In an ordered lane the first failure fails what is behind it: it runs again, and is no attempt.

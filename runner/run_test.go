@@ -3,7 +3,9 @@ package runner_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -307,4 +309,39 @@ func (c *count) Attempted([]*eventflow.Delivery)                    {}
 func (c *count) DeadLetter(context.Context, *eventflow.Delivery, eventflow.Failure) error {
 	c.n++
 	return nil
+}
+
+// Quick runs taught the runner that more workers than cores only take turns; then as many runs as cores block. What
+// comes after them must not wait for them: 64 runs are allowed.
+func TestBlockedRunsDoNotStarveOthersAfterQuickOnes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t)
+		var quick atomic.Int64
+		block := make(chan struct{})
+		r := b.new(eventflow.NewSink("f", func(_ context.Context, s string) error {
+			if s[0] == 's' {
+				<-block
+			} else {
+				quick.Add(1)
+			}
+			return nil
+		}), runner.On(b.mem.Subscriber("q")))
+		stop := b.listen(r)
+		for i := range 2000 { // virtual time: they take no time at all
+			b.publish("q", fmt.Sprintf("warm%d", i))
+		}
+		synctest.Wait()
+		require.EqualValues(t, 2000, quick.Load())
+		for i := range 8 {
+			b.publish("q", fmt.Sprintf("slow%d", i))
+			synctest.Wait()
+		}
+		b.publish("q", "after")
+		time.Sleep(10 * time.Minute)
+		ran := quick.Load()
+		close(block)
+		require.NoError(t, stop())
+		require.EqualValues(t, 2001, ran, "ten minutes later it has not run: 8 of 64 run slots are taken, all others idle")
+	})
 }

@@ -46,7 +46,8 @@ type FlowRunner struct {
 	goroutines   int // workers and those of fires, renewals, flushes; not receivers
 	receivers    int
 	readyCount   int     // in the ready queues of all sources
-	active       int     // workers that run a chunk
+	active       int     // workers that run a chunk, but for those that were seen to block
+	enough       bool    // wake found that as many are active as pay
 	woken        *worker // to be woken by unlock
 	waking       int     // workers that were woken and have not taken anything yet
 	procs        int

@@ -268,3 +268,29 @@ func TestACopyOfARunningEventIsParkedBehindIt(t *testing.T) {
 		require.NoError(t, stop())
 	})
 }
+
+// An event that has killed its process MaxAttempts times must not be run again: it would kill this one too, for ever.
+func TestAnEventThatKilledItsProcessesIsDeadLetteredUnrun(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b, st := setup(t), store.NewMemory()
+		key := eventflow.Key{Flow: "f", Binding: "q", Source: "test", ID: "1"}
+		for range 6 { // each claims, dies, and its lease lapses
+			c := []store.Claim{{Key: key}}
+			require.NoError(t, st.Claim(t.Context(), "dead process", time.Second, c))
+			require.Equal(t, store.Granted, c[0].Status)
+			time.Sleep(2 * time.Second)
+		}
+		var ran atomic.Int64
+		r := b.new(eventflow.NewSink("f", func(context.Context, string) error {
+			ran.Add(1) // here the process would die again
+			return nil
+		}), runner.On(b.mem.Subscriber("q"), runner.Named("q")), runner.Store(st), runner.MaxAttempts(5))
+		b.publish("q", "1")
+		stop := b.listen(r)
+		synctest.Wait()
+		require.NoError(t, stop())
+		require.Zero(t, ran.Load(), "6 processes died of it, MaxAttempts is 5: it is run all the same")
+		require.Len(t, b.mem.DeadLetters("q"), 1)
+	})
+}

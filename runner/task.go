@@ -27,6 +27,7 @@ type task struct {
 	stage    stage
 	claim    store.Claim
 	attempts int  // failed runs that this process saw
+	tried    int  // number of the attempt that ran last; 0: none
 	faults   int  // failures in a row of a step after the run, for its backoff
 	direct   bool // Handle's or Run's: Listen has no part in it
 	solo     bool // died with a process before: it is claimed alone, right before it runs
@@ -132,7 +133,7 @@ func (l *lane) popFront() *task {
 // caller holds FlowRunner.mu, so that no renewal reads the claim.
 func (t *task) reset() {
 	t.d, t.fire, t.src, t.lane, t.next = nil, nil, nil, nil, nil
-	t.stage, t.attempts, t.faults, t.split = stageRun, 0, 0, 0
+	t.stage, t.attempts, t.tried, t.faults, t.split = stageRun, 0, 0, 0, 0
 	t.solo, t.holds, t.buried, t.direct = false, false, false, false
 	t.claim.Fire, t.ended.err, t.verdict = nil, nil, verdict{}
 	t.out, t.pubs = nil, nil
@@ -142,6 +143,9 @@ func (t *task) reset() {
 	}
 	t.leased.Store(0)
 }
+
+// failed is how many runs of the task failed, as far as anybody knows.
+func (t *task) failed() int { return max(t.claim.Attempts, t.attempts) }
 
 // event is the event of the task, nil of a fire's.
 func (t *task) event() *eventflow.Event {

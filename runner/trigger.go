@@ -72,11 +72,3 @@ type fire struct {
 
 // trigger gives the name of what started the task.
 func (t *task) trigger() string { return t.key.Binding }
-
-// attempt gives the number of the attempt that ran last.
-func (t *task) attempt() int {
-	if rc := t.rc.Load(); rc != nil {
-		return rc.run.Attempt
-	}
-	return 0
-}

@@ -14,6 +14,12 @@ import (
 type worker struct {
 	wake  chan struct{} // capacity 1
 	chunk chunk
+
+	// Guarded by FlowRunner.mu.
+	turn    uint32 // chunks begun
+	seen    uint32 // turn when the keeper last looked
+	busy    bool   // has a chunk
+	blocked bool   // has been at the same run for a look of the keeper: it is not counted as active
 }
 
 // chunk is what a worker does at a time: claimed at once, run one after another, then published, finished and settled
@@ -83,7 +89,7 @@ func (r *FlowRunner) workOn(w *worker) {
 	}()
 	r.goOn(&w.chunk)
 	r.mu.Lock()
-	r.active--
+	r.rest(w)
 	r.serve(w)
 	returned = true
 }
@@ -106,6 +112,8 @@ func (r *FlowRunner) serve(w *worker) {
 			continue
 		}
 		r.active++
+		w.busy = true
+		w.turn++
 		r.wake()
 		if len(c.tasks) > 1 {
 			r.watchOver()
@@ -113,10 +121,18 @@ func (r *FlowRunner) serve(w *worker) {
 		r.unlock()
 		r.do(c)
 		r.mu.Lock()
-		r.active--
+		r.rest(w)
 	}
 	r.goroutineEnds()
 	r.unlock()
+}
+
+// rest notes that a worker is done with its chunk. The caller holds FlowRunner.mu.
+func (r *FlowRunner) rest(w *worker) {
+	if !w.blocked {
+		r.active--
+	}
+	w.busy, w.blocked = false, false
 }
 
 // do brings a chunk the whole way. It is the work of one worker, one fire's goroutine, or the user's own loop.
@@ -217,24 +233,29 @@ func (r *FlowRunner) watchOver() {
 	}
 }
 
-// relieve takes from each worker whose run has been blocking since the last look what it has done, to be published and
-// acknowledged, and what it has not begun, for others to run. It gives whether any chunk is worth another look. The
-// caller holds FlowRunner.mu.
+// relieve looks for workers whose run has been blocking since the last look. Their slots are taken, but they do not keep
+// a core busy: others may start in their stead. What they have done is taken from them to be published and acknowledged,
+// and what they have not begun for others to run. It gives whether there is reason for another look. The caller holds
+// FlowRunner.mu.
 func (r *FlowRunner) relieve() (again bool) {
+	again = r.enough && r.readyCount > 0
 	for _, w := range r.workers {
 		c := &w.chunk
 		p := c.progress.Load()
+		still := w.busy && w.turn == w.seen && p == c.seen
+		w.seen, c.seen = w.turn, p
+		if still && !w.blocked {
+			w.blocked = true
+			r.active--
+		}
 		n, started := p>>32, p&(1<<32-1)
 		if p >= taken || n == 0 {
-			c.seen = 0
 			continue
 		}
 		again = true
-		if p != c.seen || started == 0 || started > n || !c.progress.CompareAndSwap(p, taken) {
-			c.seen = p
-			continue
+		if still && started > 0 && started <= n && c.progress.CompareAndSwap(p, taken) {
+			r.relieveOf(c, int(started)-1)
 		}
-		r.relieveOf(c, int(started)-1)
 	}
 	return again
 }
