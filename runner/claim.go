@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -40,7 +41,7 @@ func (r *FlowRunner) claim(c *chunk) bool {
 			t.verdict = verdict{turn: turnUnrun} // a store that is nearly full took fewer
 		}
 		switch {
-		case t.lane != nil && t.lane == stopped && t.verdict.turn != turnEnd:
+		case t.lane != nil && t.lane == stopped && (t.leased.Load() != 0 || !t.verdict.passes()):
 			t.verdict = verdict{turn: turnUnrun}
 		case t.leased.Load() == 0: // its verdict is known
 			if !t.verdict.passes() {
@@ -67,7 +68,7 @@ func (t *task) died() bool {
 // never answer ends the runner.
 func (r *FlowRunner) claimAll(c *chunk) bool {
 	for n := 1; ; n++ {
-		err := r.c.store.Claim(c.io, r.c.owner, r.c.lease, c.claims)
+		err := r.c.store.Claim(c.asking, r.c.owner, r.c.lease, c.claims)
 		if err == nil {
 			r.faults.clear(r.logger(), "store")
 			return true
@@ -142,7 +143,13 @@ func (r *FlowRunner) end(c *chunk, ts []*task) {
 	if len(c.ends) == 0 {
 		return
 	}
-	err := r.c.store.Finish(c.io, r.c.owner, c.ends)
+	ctx := c.io
+	if ctx.Err() != nil { // the runner stops: what it gives back must be free at once all the same
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), max(r.c.hardStop/2, time.Second))
+		defer cancel()
+	}
+	err := r.c.store.Finish(ctx, r.c.owner, c.ends)
 	if err != nil {
 		r.faults.say(r.logger(), "store", "the store does not take the end of runs; their events are held until it does", err)
 	} else {
@@ -161,6 +168,8 @@ func (r *FlowRunner) end(c *chunk, ts []*task) {
 		switch {
 		case err != nil && f.State == store.Terminal:
 			r.wait(t, turnFinish, reasonStore, err)
+		case err != nil:
+			t.kept = true // the claim: its next turn needs no other
 		case f.Fenced && f.State == store.Terminal:
 			t.verdict = handBack(reasonLost, 0) // another run of the key decides
 		}

@@ -199,15 +199,24 @@ func (r *FlowRunner) goLive(t *task) {
 	}
 }
 
-// cancelFires cancels the live runs of a clock.
+// cancelFires cancels the live runs of a clock: the one that runs by its context, one that waits before it runs again.
 func (r *FlowRunner) cancelFires(tm *timer) {
 	for _, t := range r.tasks {
-		if t.fire != nil && t.fire.timer == tm && t.fire.live {
-			if rc := t.rc.Load(); rc != nil {
-				rc.cancel(eventflow.ErrOverlap)
-			}
+		if t.fire == nil || t.fire.timer != tm || !t.fire.live {
+			continue
+		}
+		t.cancel.Store(true)
+		if rc := t.rc.Load(); rc != nil {
+			rc.cancel(eventflow.ErrOverlap)
 		}
 	}
+	for i := range r.delays.items {
+		if t := r.delays.items[i].task; t != nil && t.cancel.Load() {
+			r.delays.items[i].at = time.Time{}
+		}
+	}
+	r.delays.order()
+	r.pokeKeeper()
 }
 
 func (r *FlowRunner) fireReceived() {
@@ -223,7 +232,7 @@ func (r *FlowRunner) startFires() {
 		t := r.fires.popFront()
 		r.firing++
 		r.goroutines++
-		c := &chunk{tasks: []*task{t}, base: r.base, io: r.io, stop: r.stop}
+		c := &chunk{tasks: []*task{t}, base: r.base, io: r.io, asking: r.asking, stop: r.stop}
 		go r.runFire(c, false)
 	}
 }

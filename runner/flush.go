@@ -23,6 +23,7 @@ func (r *FlowRunner) flush(c *chunk, ts []*task) {
 		r.fence(ts)
 		r.end(c, ts)
 	}
+	r.keepUnbound(c, ts)
 	if len(r.c.hooks) > 0 {
 		for _, t := range ts {
 			r.tell(t)
@@ -56,6 +57,23 @@ func (r *FlowRunner) fence(ts []*task) {
 		if t.verdict.turn == turnEnd && t.verdict.outcome != eventflow.HandedBack && !t.buried && !t.open() {
 			t.verdict = handBack(reasonLost, 0)
 		}
+	}
+}
+
+// keepUnbound makes deliveries wait here that would be handed back although no broker stands behind them: nobody would
+// deliver them again.
+func (r *FlowRunner) keepUnbound(c *chunk, ts []*task) {
+	if c.direct || r.halted.Load() {
+		return
+	}
+	for _, t := range ts {
+		v := &t.verdict
+		if v.turn != turnEnd || v.outcome != eventflow.HandedBack || t.d == nil || t.d.Bound() {
+			continue
+		}
+		t.stage, t.out, t.pubs = stageRun, nil, nil
+		t.fenced.Store(false)
+		*v = verdict{turn: turnWait, reason: v.reason, err: v.err, after: max(v.after, 100*time.Millisecond)}
 	}
 }
 
@@ -281,9 +299,10 @@ func (r *FlowRunner) retire(c *chunk, ts []*task) {
 		v := &t.verdict
 		switch v.turn {
 		case turnEnd:
-			if l := t.lane; l != nil && v.outcome == eventflow.HandedBack && l != stopped && (l.head == nil || l.head.key != t.key) {
-				stopped = l // unless it is back already, at the head of what waits
-				out = r.drain(t.lane, v.reason, out)
+			if l := t.lane; l != nil && v.outcome == eventflow.HandedBack && l != stopped {
+				if stopped = l; l.head == nil || l.head.key != t.key { // else it is back already, in front of what waits
+					out = r.drain(l, v.reason, out)
+				}
 			}
 			r.ended(t)
 		case turnUnrun:
@@ -300,9 +319,10 @@ func (r *FlowRunner) retire(c *chunk, ts []*task) {
 		case turnParked:
 			out = r.park(t, out)
 		default:
-			if t.stage == stageRun {
+			if t.stage == stageRun && !t.kept {
 				t.leased.Store(0)
 			}
+			t.kept = false
 			if v.counted {
 				r.tally.tries++
 			}
@@ -392,7 +412,7 @@ func (r *FlowRunner) park(t *task, out []*task) []*task {
 		t.faults++
 		r.delay(t, time.Duration(t.faults)*time.Millisecond)
 		return out
-	case t.lane != nil || t.d == nil:
+	case t.lane != nil || t.d == nil || !t.d.Bound():
 		t.faults = 0
 		if t.fire != nil {
 			r.restFire(t) // it runs elsewhere: the clock's next fire does not overlap it here

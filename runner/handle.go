@@ -85,22 +85,35 @@ func (r *FlowRunner) direct(key eventflow.Key, fill func(*task)) *task {
 
 // handle brings one task to its end in the caller's goroutine.
 func (r *FlowRunner) handle(ctx context.Context, t *task) (res Result) {
-	c := &chunk{tasks: []*task{t}, base: ctx, io: context.WithoutCancel(ctx), stop: ctx.Done(), direct: true}
-	stop := r.renewDirect(c, t)
-	defer stop()
+	io, cancelIO := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancelIO()
+	// What publishes or finishes outlives the caller's context by the hard stop, and no longer.
+	defer context.AfterFunc(ctx, func() {
+		timer := time.NewTimer(r.c.hardStop)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			cancelIO()
+		case <-io.Done():
+		}
+	})()
+	c := &chunk{tasks: []*task{t}, base: ctx, io: io, asking: ctx, stop: ctx.Done(), direct: true}
+	c.batch = r.flow.IsBatch() && t.d != nil
+	stopRenewing := r.renewDirect(io, t)
 	ended := false
 	defer func() {
 		if !ended { // the flow called runtime.Goexit in the caller's goroutine: the caller is gone, the event is not
 			r.flush(c, c.tasks)
 			r.untilEnd(c, t)
+			stopRenewing()
 			r.directEnds(t)
 		}
 	}()
-	c.batch = r.flow.IsBatch() && t.d != nil
 	r.do(c)
 	r.untilEnd(c, t)
 	res = Result{Outcome: t.verdict.outcome, Reason: t.verdict.reason, Err: t.verdict.err, After: t.verdict.after}
 	ended = true
+	stopRenewing() // before the task is another's
 	r.directEnds(t)
 	return res
 }
@@ -150,52 +163,64 @@ func (r *FlowRunner) directEnds(t *task) {
 	r.ended(t)
 }
 
-// renewDirect renews the claim of a run outside Listen, whose keeper would. The returned function ends it.
-func (r *FlowRunner) renewDirect(c *chunk, t *task) (stop func()) {
+// renewDirect looks after the claim of a run outside Listen, whose keeper would. The returned function ends it, and
+// returns when nothing of it is left. A run that is over before the first look costs no goroutine.
+func (r *FlowRunner) renewDirect(ctx context.Context, t *task) (stop func()) {
 	if r.c.store == nil {
 		return func() {}
 	}
-	var mu sync.Mutex // guards timer and done
-	var timer *time.Timer
-	done := false
-	key := t.key
-	renew := func() {
-		mu.Lock()
-		defer mu.Unlock()
-		if done {
-			return
-		}
-		defer func() { timer.Reset(r.c.lease / 3) }()
-		r.mu.Lock()
-		held := t.leased.Load() != 0 && t.key == key
-		claim := t.claim
-		age := time.Duration(monotonic() - t.leased.Load())
-		r.unlock()
-		if !held {
-			return
-		}
-		sent := monotonic()
-		err := r.c.store.Renew(c.io, r.c.owner, r.c.lease, []*store.Claim{&claim})
-		switch {
-		case err == nil && claim.Status == store.Granted:
-			r.mu.Lock()
-			if t.leased.Load() != 0 {
-				t.leased.Store(sent)
-			}
-			r.unlock()
-		case err == nil, age >= r.c.lease-r.c.lease/leaseLeft-r.c.lease/3:
-			r.mu.Lock()
-			r.fenceOff(t, eventflow.ErrLockLost)
-			r.unlock()
-		}
-	}
-	mu.Lock()
-	timer = time.AfterFunc(r.c.lease/3, renew)
-	mu.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	var looks sync.WaitGroup
+	looks.Add(1)
+	every := r.c.lease / sweepLease
+	first := time.AfterFunc(every, func() {
+		defer looks.Done()
+		r.lookAfter(ctx, t, every)
+	})
 	return func() {
-		mu.Lock()
-		done = true
-		timer.Stop()
-		mu.Unlock()
+		cancel()
+		if first.Stop() {
+			looks.Done()
+		}
+		looks.Wait()
+	}
+}
+
+// lookAfter renews the claim of one task until ctx ends, and fences it when a renewal does not come in time. The store
+// is asked beside: one that hangs must not keep the fence waiting.
+func (r *FlowRunner) lookAfter(ctx context.Context, t *task, every time.Duration) {
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	answered := make(chan struct{}, 1)
+	answered <- struct{}{}
+	for {
+		r.mu.Lock()
+		since := t.leased.Load()
+		var claim store.Claim
+		if since != 0 {
+			claim = t.claim
+		}
+		age := time.Duration(monotonic() - since)
+		if since != 0 && age >= r.c.lease-r.c.lease/leaseLeft-every {
+			r.fenceOff(t, eventflow.ErrLockLost)
+		}
+		r.unlock()
+		if since != 0 && age >= r.c.lease/3 && !t.fenced.Load() {
+			select {
+			case <-answered:
+				asking.Go(func() {
+					r.renew(ctx, []*task{t}, []store.Claim{claim})
+					answered <- struct{}{}
+				})
+			default:
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"context"
 	"time"
 
 	"github.com/eventflow-go/eventflow"
@@ -143,7 +144,13 @@ func (r *FlowRunner) renewDue() time.Duration {
 	if len(due) > 0 && !r.renewing {
 		r.renewing = true
 		r.goroutines++
-		go r.renew(due, claims)
+		go func() {
+			r.renew(r.io, due, claims)
+			r.mu.Lock()
+			r.renewing = false
+			r.goroutineEnds()
+			r.unlock()
+		}()
 	}
 	return wait
 }
@@ -157,19 +164,18 @@ func (r *FlowRunner) fenceOff(t *task, cause error) {
 }
 
 // renew asks the store for more time. It works on copies of the claims, as the runs' own goroutines read theirs.
-func (r *FlowRunner) renew(due []*task, claims []store.Claim) {
+func (r *FlowRunner) renew(ctx context.Context, due []*task, claims []store.Claim) {
 	sent := monotonic()
 	ptrs := make([]*store.Claim, len(claims))
 	for i := range claims {
 		ptrs[i] = &claims[i]
 	}
-	err := r.c.store.Renew(r.io, r.c.owner, r.c.lease, ptrs)
-	if err != nil {
+	err := r.c.store.Renew(ctx, r.c.owner, r.c.lease, ptrs)
+	if err != nil && ctx.Err() == nil {
 		r.faults.say(r.logger(), "store", "the store does not renew leases; runs whose lease ends are cancelled", err)
 	}
 	r.mu.Lock()
 	defer r.unlock()
-	r.renewing = false
 	for i, t := range due {
 		// Meanwhile the task may have ended, and its place may be another's.
 		if err != nil || t.leased.Load() == 0 || t.key != claims[i].Key || t.claim.Fence != claims[i].Fence {
@@ -181,5 +187,4 @@ func (r *FlowRunner) renew(due []*task, claims []store.Claim) {
 		}
 		r.fenceOff(t, eventflow.ErrLockLost)
 	}
-	r.goroutineEnds()
 }

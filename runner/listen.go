@@ -32,6 +32,7 @@ func (r *FlowRunner) Listen(ctx context.Context) error {
 	r.unlock()
 	defer cancelIO()
 	defer r.cancelRuns(eventflow.ErrRunEnded)
+	defer r.stopAsking()
 	receiving, stopReceiving := context.WithCancel(ctx)
 	defer stopReceiving()
 	unhook := context.AfterFunc(ctx, func() { r.beginStop() })
@@ -59,6 +60,7 @@ func (r *FlowRunner) Listen(ctx context.Context) error {
 func (r *FlowRunner) prepare(lasting context.Context) (cancelIO context.CancelFunc) {
 	r.base, r.cancelRuns = context.WithCancelCause(lasting)
 	r.io, cancelIO = context.WithCancel(lasting)
+	r.asking, r.stopAsking = context.WithCancel(lasting)
 	r.stop, r.over, r.closed, r.gone = make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan struct{})
 	r.failed, r.poke = make(chan error, 1), make(chan struct{}, 1)
 	for _, s := range r.c.sources {
@@ -89,7 +91,7 @@ func (r *FlowRunner) start(ctx context.Context) error {
 			return fmt.Errorf("runner: trigger %q of flow %q: %w", s.name, r.flow.Name(), err)
 		}
 	}
-	if !r.setTimers(&chunk{io: r.io, stop: r.stop}) {
+	if !r.setTimers(&chunk{io: ctx, stop: r.stop}) {
 		return ctx.Err()
 	}
 	return nil
@@ -213,6 +215,8 @@ func (r *FlowRunner) beginStop() {
 		return
 	}
 	r.stopping = true
+	r.halted.Store(true)
+	r.stopAsking()
 	if r.state <= Listening {
 		r.state = Stopping
 	}

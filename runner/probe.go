@@ -80,6 +80,9 @@ func (s *source) probing(want *eventflow.Want) (wait time.Duration, ok bool) {
 
 // handBackSource gives back everything of a source that waits.
 func (r *FlowRunner) handBackSource(s *source) {
+	if !s.confirms { // nobody would deliver it again
+		return
+	}
 	r.mu.Lock()
 	if s.cutNext != nil { // it was asked for many
 		s.cutNext()

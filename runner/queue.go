@@ -62,6 +62,15 @@ func (h *heap[T]) push(v T) {
 	}
 }
 
+// order puts the heap in order again after items were changed in place.
+func (h *heap[T]) order() {
+	items := h.items
+	h.items = h.items[:0]
+	for _, v := range items {
+		h.push(v)
+	}
+}
+
 func (h *heap[T]) pop() (v T) {
 	var zero T
 	last := len(h.items) - 1

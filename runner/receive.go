@@ -47,7 +47,7 @@ func (r *FlowRunner) receiveAll(ctx context.Context, s *source) error {
 		paused, stopping := s.paused, r.stopping
 		switch {
 		case len(ds) == 0:
-		case stopping, paused:
+		case stopping, paused && ds[0].Bound():
 			r.push(s, nil)
 			r.unlock()
 			r.handOver(s, ds, stopping)

@@ -67,6 +67,14 @@ func (r *FlowRunner) admit(t *task, rc *runContext) bool {
 		t.verdict = handBack(reasonLost, 0)
 		return false
 	}
+	if !t.direct && r.halted.Load() { // it would only be cancelled
+		t.verdict = verdict{turn: turnUnrun}
+		return false
+	}
+	if t.cancel.Load() {
+		t.verdict = verdict{turn: turnEnd, outcome: eventflow.Skipped, reason: reasonOverlap}
+		return false
+	}
 	if t.failed() >= r.c.maxAttempts { // its runs died with their processes: it would take this one along too
 		t.verdict = r.giveUp(t, reasonExhausted, errDied)
 		return false
@@ -137,7 +145,7 @@ func (r *FlowRunner) judge(t *task, attempt int, err error) verdict {
 		decode *eventflow.DecodeError
 		encode *eventflow.EncodeError
 	)
-	if !errors.As(err, &decode) && t.src != nil {
+	if !errors.As(err, &decode) && t.src != nil && !errors.Is(err, errFiltered) { // what is filtered was not decoded
 		r.decoded(t.src)
 	}
 	switch {

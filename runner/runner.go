@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"github.com/eventflow-go/eventflow"
 )
@@ -20,6 +21,8 @@ type FlowRunner struct {
 	codecs *eventflow.Codecs // of runs whose source names none
 	faults faults
 	ready  chan struct{}
+
+	halted atomic.Bool // stopping, for who does not hold mu
 
 	mu      sync.Mutex // guards what follows, and the fields of sources, timers and lanes that say so
 	state   State
@@ -35,12 +38,14 @@ type FlowRunner struct {
 	base         context.Context // of the runs
 	cancelRuns   context.CancelCauseFunc
 	io           context.Context // of publish, finish and dead letters
-	stop         chan struct{}   // closed when the runner begins to stop
-	over         chan struct{}   // closed when nothing is left, and nothing will come
-	closed       chan struct{}   // closed to end the keeper
-	gone         chan struct{}   // closed when the last goroutine has ended, after closing
-	failed       chan error      // capacity 1: a source's final error
-	poke         chan struct{}   // capacity 1
+	asking       context.Context // of claims
+	stopAsking   context.CancelFunc
+	stop         chan struct{} // closed when the runner begins to stop
+	over         chan struct{} // closed when nothing is left, and nothing will come
+	closed       chan struct{} // closed to end the keeper
+	gone         chan struct{} // closed when the last goroutine has ended, after closing
+	failed       chan error    // capacity 1: a source's final error
+	poke         chan struct{} // capacity 1
 	workers      []*worker
 	idle         []*worker
 	goroutines   int // workers and those of fires, renewals, flushes; not receivers

@@ -29,6 +29,7 @@ type task struct {
 	attempts int  // failed runs that this process saw
 	tried    int  // number of the attempt that ran last; 0: none
 	faults   int  // failures in a row of a step after the run, for its backoff
+	kept     bool // its claim was not given up: the store did not answer
 	direct   bool // Handle's or Run's: Listen has no part in it
 	solo     bool // died with a process before: it is claimed alone, right before it runs
 	split    int  // of a batch that failed as a whole: the size of the next one; 0: any
@@ -39,6 +40,7 @@ type task struct {
 	pubs    []pendingPublish  // results that some publisher refused
 
 	rc     atomic.Pointer[runContext] // while it runs
+	cancel atomic.Bool                // a fire's: its clock fired again, and cancels it
 	fenced atomic.Bool                // its claim or lock is gone: nothing may be published, finished or settled
 	leased atomic.Int64               // monotonic ns of the last claim or renewal that was confirmed; 0: not claimed
 
@@ -134,13 +136,14 @@ func (l *lane) popFront() *task {
 func (t *task) reset() {
 	t.d, t.fire, t.src, t.lane, t.next = nil, nil, nil, nil, nil
 	t.stage, t.attempts, t.tried, t.faults, t.split = stageRun, 0, 0, 0, 0
-	t.solo, t.holds, t.buried, t.direct = false, false, false, false
+	t.solo, t.holds, t.buried, t.direct, t.kept = false, false, false, false, false
 	t.claim.Fire, t.ended.err, t.verdict = nil, nil, verdict{}
 	t.out, t.pubs = nil, nil
 	t.rc.Store(nil)
 	if t.fenced.Load() {
 		t.fenced.Store(false)
 	}
+	t.cancel.Store(false)
 	t.leased.Store(0)
 }
 

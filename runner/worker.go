@@ -30,6 +30,7 @@ type chunk struct {
 	run    []*task         // granted, in order; fixed while progress is set
 	base   context.Context // of the runs
 	io     context.Context // of publish, finish and dead letters: it outlives the runs' by HardStop
+	asking context.Context // of claims: it ends when the runner stops, or the caller of Handle or Run does
 	stop   <-chan struct{} // closed when waiting makes no sense any more
 	direct bool            // Handle's or Run's: what becomes of its task is their caller's business
 	lanes  []*lane         // those that it holds; guarded by FlowRunner.mu
@@ -97,7 +98,7 @@ func (r *FlowRunner) workOn(w *worker) {
 // serve takes chunk after chunk. It is entered with FlowRunner.mu held and leaves without it.
 func (r *FlowRunner) serve(w *worker) {
 	c := &w.chunk
-	c.base, c.io, c.stop = r.base, r.io, r.stop
+	c.base, c.io, c.asking, c.stop = r.base, r.io, r.asking, r.stop
 	for {
 		if !r.take(c) {
 			if r.closing {
@@ -264,7 +265,7 @@ func (r *FlowRunner) relieve() (again bool) {
 // that of the running task by both.
 func (r *FlowRunner) relieveOf(c *chunk, at int) {
 	running := c.run[at]
-	rest := &chunk{src: c.src, lanes: c.lanes, base: c.base, io: c.io, stop: c.stop}
+	rest := &chunk{src: c.src, lanes: c.lanes, base: c.base, io: c.io, asking: c.asking, stop: c.stop}
 	if c.lanes = nil; running.lane != nil {
 		running.lane.busy++
 		c.lanes = []*lane{running.lane}
@@ -287,16 +288,27 @@ func (r *FlowRunner) relieveOf(c *chunk, at int) {
 			rest.tasks = append(rest.tasks, t)
 		}
 	}
-	r.putBack(back)
+	if !r.stopping {
+		r.putBack(back)
+		back = nil
+	}
 	if len(rest.tasks) == 0 {
 		r.release(rest)
-		r.wake()
-		return
+		if len(back) == 0 {
+			r.wake()
+			return
+		}
 	}
 	r.wake()
 	r.goroutines++
 	go func() {
-		r.flush(rest, rest.tasks)
+		if len(rest.tasks) > 0 {
+			r.flush(rest, rest.tasks)
+		}
+		for _, t := range back {
+			t.verdict = verdict{turn: turnUnrun, reason: reasonShutdown}
+		}
+		r.giveBack(rest, back)
 		r.mu.Lock()
 		r.goroutineEnds()
 		r.unlock()
