@@ -131,7 +131,8 @@ func (r *FlowRunner) end(c *chunk, ts []*task) {
 		switch {
 		case v.turn == turnEnd && v.outcome.Final():
 			f.State, f.Outcome, f.Reason, f.Err = store.Terminal, v.outcome, v.reason, r.errText(v.err)
-		case v.turn == turnEnd || v.turn == turnWait || v.turn == turnParked:
+		case v.turn == turnEnd || v.turn == turnWait || v.turn == turnParked || v.turn == turnUnrun && t.lane != nil:
+			// What goes back into a lane keeps no claim: two lanes that wait for each other's would wait for ever.
 			if f.State = store.Released; v.counted {
 				f.State, f.Err = store.Failed, r.errText(v.err)
 			}

@@ -306,6 +306,10 @@ func (r *FlowRunner) retire(c *chunk, ts []*task) {
 			}
 			r.ended(t)
 		case turnUnrun:
+			if t.lane != nil && !t.kept {
+				t.leased.Store(0)
+			}
+			t.kept = false
 			switch {
 			case r.stopping:
 				out = append(out, t)

@@ -94,6 +94,7 @@ func (r *FlowRunner) tick() time.Duration {
 	}
 	wait = min(wait, r.fireDue())
 	wait = min(wait, r.renewDue())
+	wait = min(wait, r.sweepDue())
 	r.wake()
 	return max(wait, 0)
 }

@@ -104,7 +104,7 @@ func (r *FlowRunner) listen(receiving context.Context, stopReceiving, cancelIO c
 		r.state = Listening
 	}
 	close(r.ready)
-	r.nextRenewal = monotonic()
+	r.nextRenewal, r.nextSweep = monotonic(), monotonic()
 	r.receivers = len(r.c.sources)
 	for _, s := range r.c.sources {
 		go r.receive(receiving, s)

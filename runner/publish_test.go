@@ -132,7 +132,7 @@ func TestADeadLetterThatCannotBeWrittenStopsItsLaneOnly(t *testing.T) {
 				return eventflow.Permanent(errBoom)
 			}
 			return nil
-		}), runner.On(b.mem.Subscriber("q")))
+		}), runner.On(b.mem.Subscriber("q")), runner.MaxRuns(1))
 		b.publish("q", "k:1", "k:2", "l:1")
 		stop := b.listen(r)
 		time.Sleep(time.Hour)

@@ -68,6 +68,8 @@ type FlowRunner struct {
 	renewal      bool // the keeper looks at leases
 	renewing     bool
 	nextRenewal  int64 // monotonic ns
+	nextSweep    int64 // monotonic ns
+	sweeping     bool
 	stopping     bool
 	closing      bool
 	overDone     bool

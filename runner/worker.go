@@ -39,6 +39,7 @@ type chunk struct {
 	err     error     // the store's final one
 	start   time.Time // of the runs
 	current *task     // running, or the last that ran
+	pending []*task   // what is being flushed
 	stopped *lane     // its task did not end: what is behind it must wait
 
 	// progress is how far the runs are, so that the keeper can take from a worker whose run blocks what is done and
@@ -138,7 +139,7 @@ func (r *FlowRunner) rest(w *worker) {
 
 // do brings a chunk the whole way. It is the work of one worker, one fire's goroutine, or the user's own loop.
 func (r *FlowRunner) do(c *chunk) {
-	c.current, c.stopped = nil, nil
+	c.current, c.stopped, c.pending = nil, nil, nil
 	clear(c.out)
 	c.out = c.out[:0]
 	c.start = time.Now()
@@ -152,11 +153,21 @@ func (r *FlowRunner) do(c *chunk) {
 		r.goOn(c)
 		return
 	}
-	r.flush(c, c.tasks)
+	r.flushOf(c, c.tasks)
+}
+
+// flushOf flushes what the chunk still has, and remembers that, should a hook leave by a Goexit.
+func (r *FlowRunner) flushOf(c *chunk, ts []*task) {
+	c.pending = ts
+	r.flush(c, ts)
 }
 
 // goOn runs what of a claimed chunk has not run yet, and flushes it.
 func (r *FlowRunner) goOn(c *chunk) {
+	if c.pending != nil {
+		r.flush(c, c.pending)
+		return
+	}
 	ran := 1
 	switch {
 	case c.batch:
@@ -175,14 +186,13 @@ func (r *FlowRunner) goOn(c *chunk) {
 			c.out = nil // who took the chunk publishes from it
 			r.took(c.start, ran)
 			if c.current != nil {
-				own := [1]*task{c.current}
-				r.flush(c, own[:])
+				r.flushOf(c, []*task{c.current})
 			}
 			return
 		}
 	}
 	r.took(c.start, ran)
-	r.flush(c, c.tasks)
+	r.flushOf(c, c.tasks)
 }
 
 func (r *FlowRunner) took(start time.Time, n int) {
@@ -270,7 +280,7 @@ func (r *FlowRunner) relieveOf(c *chunk, at int) {
 		running.lane.busy++
 		c.lanes = []*lane{running.lane}
 	}
-	var back []*task
+	var back []*task // have no lane: others may run them at once
 	var stopped *lane
 	next := 0 // of c.run
 	for _, t := range c.tasks {
@@ -278,37 +288,35 @@ func (r *FlowRunner) relieveOf(c *chunk, at int) {
 		if ran {
 			next++
 		}
+		unrun := ran && next-1 > at
 		switch {
 		case t == running:
 			stopped = t.lane
-		case ran && next-1 > at,
-			!ran && t.verdict.turn != turnEnd && t.lane != nil && t.lane == stopped:
-			back, stopped = append(back, t), t.lane
-		default:
-			rest.tasks = append(rest.tasks, t)
+			continue
+		case unrun && t.lane == nil:
+			back = append(back, t)
+			continue
+		case unrun, !ran && t.verdict.turn != turnEnd && t.lane != nil && t.lane == stopped:
+			t.verdict, stopped = verdict{turn: turnUnrun}, t.lane
 		}
+		rest.tasks = append(rest.tasks, t)
 	}
-	if !r.stopping {
+	if r.stopping {
+		for _, t := range back {
+			t.verdict = verdict{turn: turnUnrun}
+		}
+		rest.tasks = append(rest.tasks, back...)
+	} else {
 		r.putBack(back)
-		back = nil
-	}
-	if len(rest.tasks) == 0 {
-		r.release(rest)
-		if len(back) == 0 {
-			r.wake()
-			return
-		}
 	}
 	r.wake()
+	if len(rest.tasks) == 0 {
+		r.release(rest)
+		return
+	}
 	r.goroutines++
 	go func() {
-		if len(rest.tasks) > 0 {
-			r.flush(rest, rest.tasks)
-		}
-		for _, t := range back {
-			t.verdict = verdict{turn: turnUnrun, reason: reasonShutdown}
-		}
-		r.giveBack(rest, back)
+		r.flush(rest, rest.tasks)
 		r.mu.Lock()
 		r.goroutineEnds()
 		r.unlock()

@@ -1,0 +1,151 @@
+package runner_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/eventflow-go/eventflow"
+	"github.com/eventflow-go/eventflow/runner"
+	"github.com/eventflow-go/eventflow/store"
+)
+
+// blackHole is a store behind a dead connection: the calls named wait until their context ends.
+type blackHole struct {
+	store.Store
+	claim, cursor bool
+}
+
+func (h *blackHole) Claim(ctx context.Context, owner string, lease time.Duration, cs []store.Claim) error {
+	if h.claim {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return h.Store.Claim(ctx, owner, lease, cs)
+}
+
+func (h *blackHole) Cursor(ctx context.Context, flow, clock, definition string) (time.Time, error) {
+	if h.cursor {
+		<-ctx.Done()
+		return time.Time{}, ctx.Err()
+	}
+	return h.Store.Cursor(ctx, flow, clock, definition)
+}
+
+func stopsWithin(t *testing.T, within time.Duration, call func(ctx context.Context)) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); call(ctx) }()
+	time.Sleep(time.Second)
+	cancel()
+	began := time.Now()
+	select {
+	case <-done:
+		require.LessOrEqual(t, time.Since(began), within)
+	case <-time.After(24 * time.Hour):
+		t.Fatal("a day after its context ended it has not returned")
+	}
+}
+
+func TestListenStopsWhileItWaitsForCursors(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := setup(t).new(eventflow.NewJob("f", func(context.Context) error { return nil }), runner.At(eventflow.Every(time.Hour)),
+			runner.Store(&blackHole{Store: store.NewMemory(), cursor: true}))
+		stopsWithin(t, time.Second, func(ctx context.Context) { require.NoError(t, r.Listen(ctx)) })
+	})
+}
+
+func TestWhatWaitsForItsClaimIsHandedBackAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t)
+		r := b.new(eventflow.NewSink("f", func(context.Context, string) error { return nil }), runner.On(b.mem.Subscriber("q")),
+			runner.Store(&blackHole{Store: store.NewMemory(), claim: true}))
+		b.publish("q", "1")
+		stopsWithin(t, time.Second, func(ctx context.Context) { require.NoError(t, r.Listen(ctx)) })
+	})
+}
+
+func TestHandleEndsWithItsContextWhileTheStoreHangs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := setup(t).new(eventflow.NewSink("f", func(context.Context, string) error { return nil }), runner.Store(&blackHole{Store: store.NewMemory(), claim: true}))
+		stopsWithin(t, time.Second, func(ctx context.Context) { r.Handle(ctx, &eventflow.Delivery{Event: eventflow.Event{ID: "1"}}) })
+	})
+}
+
+// The same as TestARunWhoseClaimCannotBeRenewedIsCancelledAndFenced, for Handle. In real time: Handle waits at a mutex that it
+// holds over the store's call, which stops a bubble's clock.
+func TestHandleFencesARunWhoseClaimCannotBeRenewed(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	out := b.mem.Subscriber("out")
+	cause := make(chan error, 1)
+	f := eventflow.NewFlow("f", func(ctx context.Context, _ string) (string, error) {
+		select {
+		case <-ctx.Done():
+		case <-time.After(2 * time.Second): // twenty leases: others have run it long since
+		}
+		cause <- context.Cause(ctx)
+		return "late", nil
+	})
+	r := b.new(f, runner.PublishTo(b.mem.Publisher("out")), runner.Store(&frozen{Store: store.NewMemory()}), runner.Lease(100*time.Millisecond))
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan runner.Result, 1)
+	go func() { done <- r.Handle(ctx, &eventflow.Delivery{Event: eventflow.Event{ID: "1", Source: "s"}}) }()
+	got := <-cause
+	time.Sleep(100 * time.Millisecond)
+	published := b.mem.Stats("out", "").Queued
+	cancel()
+	select {
+	case <-done:
+	case <-time.After(3 * time.Second):
+		t.Error("Handle has not returned 3 s after its context ended")
+	}
+	require.Zero(t, published, "a fenced run publishes nothing")
+	require.ErrorIs(t, got, eventflow.ErrLockLost)
+	_ = out
+}
+
+// slowRenew is a store whose first renewal takes as long as the test says.
+type slowRenew struct {
+	store.Store
+	gate chan struct{}
+}
+
+func (s *slowRenew) Renew(ctx context.Context, owner string, lease time.Duration, cs []*store.Claim) error {
+	<-s.gate
+	return s.Store.Renew(ctx, owner, lease, cs)
+}
+
+// A renewal of a Handle that is over must not touch who has its pooled task now.
+func TestALateRenewalOfHandleSparesOthers(t *testing.T) {
+	t.Parallel()
+	st := &slowRenew{Store: store.NewMemory(), gate: make(chan struct{})}
+	r := setup(t).new(eventflow.NewSink("f", func(ctx context.Context, s string) error {
+		select {
+		case <-time.After(1500 * time.Millisecond):
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}), runner.Store(st), runner.Lease(3*time.Second))
+	first, second := make(chan runner.Result, 1), make(chan runner.Result, 1)
+	handle := func(id string, to chan runner.Result) {
+		to <- r.Handle(t.Context(), &eventflow.Delivery{Event: eventflow.Event{ID: id, Source: "s"}})
+	}
+	go handle("1", first)
+	time.Sleep(1700 * time.Millisecond) // its renewal began at 1 s; its run ended at 1.5 s
+	go handle("2", second)
+	time.Sleep(200 * time.Millisecond)
+	close(st.gate) // now the store answers: 1 has reached its end
+	res := <-second
+	require.NoError(t, res.Err)
+	require.Equal(t, eventflow.Succeeded, res.Outcome, "2 was cancelled as lost for the sake of 1: %s", res.Reason)
+	require.Equal(t, eventflow.Succeeded, (<-first).Outcome)
+}

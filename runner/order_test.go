@@ -1,0 +1,173 @@
+package runner_test
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/eventflow-go/eventflow"
+	"github.com/eventflow-go/eventflow/runner"
+	"github.com/eventflow-go/eventflow/store"
+)
+
+// hand is a subscriber that hands over what the test gives it, when it does.
+type hand struct {
+	l    eventflow.Listening
+	give chan []*eventflow.Delivery
+	mu   sync.Mutex
+	log  []string
+}
+
+func (h *hand) Start(_ context.Context, l eventflow.Listening) error { h.l = l; return nil }
+func (h *hand) Close(context.Context) error                          { return nil }
+func (h *hand) Next(ctx context.Context, _ eventflow.Want) ([]*eventflow.Delivery, error) {
+	select {
+	case ds := <-h.give:
+		return ds, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+func (h *hand) Attempted([]*eventflow.Delivery) {}
+func (h *hand) DeadLetter(context.Context, *eventflow.Delivery, eventflow.Failure) error {
+	return eventflow.ErrNoDeadLetters
+}
+func (h *hand) Settle(ds []*eventflow.Delivery, s eventflow.Settlement) {
+	h.mu.Lock()
+	for _, d := range ds {
+		h.log = append(h.log, fmt.Sprint(s.Verb, " ", d.Event.ID))
+	}
+	h.mu.Unlock()
+	h.l.Settled(ds, nil)
+}
+func (h *hand) deliveries(lane string, ids ...string) (ds []*eventflow.Delivery) {
+	for _, id := range ids {
+		d := &eventflow.Delivery{Event: eventflow.Event{ID: id, Source: "s", Data: []byte(id)}, Lane: lane}
+		d.Bind(h, 0)
+		ds = append(ds, d)
+	}
+	return ds
+}
+
+// 1 loses its lock while it runs and is handed over again at once, behind 2, which is in its chunk and has not begun.
+func TestALostHeadThatIsBackIsNotOvertaken(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h, rec := &hand{give: make(chan []*eventflow.Delivery)}, &recorder{}
+		var r *runner.FlowRunner
+		var lane []*eventflow.Delivery
+		f := eventflow.NewSink("f", func(ctx context.Context, s string) error {
+			if s == "1" && lane[0].Lose() {
+				h.l.Lost(lane[:1], eventflow.ErrLockLost)
+				n := r.Counts().Received
+				h.give <- h.deliveries("k", "1")
+				for r.Counts().Received == n {
+					runtime.Gosched()
+				}
+				return ctx.Err()
+			}
+			if s[0] != 'w' {
+				rec.note(s)
+			}
+			return nil
+		})
+		r = setup(t).new(f, runner.On(h, runner.Named("h")))
+		stop := (&bundle{t: t}).listen(r)
+		for i := range 200 { // quick runs, so that chunks have several
+			h.give <- h.deliveries("", fmt.Sprintf("w%d", i))
+			synctest.Wait()
+		}
+		lane = h.deliveries("k", "1", "2", "3")
+		h.give <- lane
+		time.Sleep(time.Minute)
+		require.NoError(t, stop())
+		require.Equal(t, "1", rec.list()[0], "of %v; %v", rec.list(), h.log[200:])
+	})
+}
+
+// Copies of two events in two lanes, in opposite order (published twice, to other partitions): lane L has a, b; M has b, a.
+// Each lane holds the claim of its second event while its first waits for the other's: for ever.
+func TestCopiesInTwoLanesDoNotBlockEachOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := &hand{give: make(chan []*eventflow.Delivery)}
+		gate := make(chan struct{})
+		first := true
+		f := eventflow.NewSink("f", func(_ context.Context, s string) error {
+			time.Sleep(30 * time.Microsecond) // not so quick that finding 1 hides this one, and quick enough for chunks
+			if s == "a" && first {            // in lane N
+				first = false
+				<-gate
+				return eventflow.Busy(time.Hour) // handed back
+			}
+			return nil
+		})
+		r := setup(t).new(f, runner.On(h, runner.Named("h")), runner.Hooks(runner.HookFunc(func(d runner.Decision) {
+			if d.Reason == "busy" { // a's claim is free, its copies still wait: now M comes
+				h.give <- h.deliveries("M", "b", "a")
+				time.Sleep(time.Millisecond)
+			}
+		})))
+		stop := (&bundle{t: t}).listen(r)
+		for i := range 200 {
+			h.give <- h.deliveries("", fmt.Sprintf("w%d", i))
+			time.Sleep(time.Millisecond)
+		}
+		h.give <- h.deliveries("N", "a")
+		synctest.Wait()
+		h.give <- h.deliveries("L", "a", "b")
+		synctest.Wait()
+		close(gate)
+		time.Sleep(24 * time.Hour)
+		c := r.Counts()
+		require.NoError(t, stop())
+		require.Zero(t, c.InFlight, "a day later both lanes stand still: %v", c)
+	})
+}
+
+// laneBehind runs k:1, k:2, k:3 as one chunk when the claim of k:1 is in the state that prepare left.
+func laneBehind(t *testing.T, prepare func(st store.Store, first []store.Claim)) {
+	t.Helper()
+	b, rec, st := setup(t), &recorder{}, store.NewMemory()
+	r := b.new(eventflow.NewSink("f", func(_ context.Context, s string) error {
+		if s[0] != 'w' {
+			rec.note(s)
+		}
+		return nil
+	}), runner.On(b.mem.Subscriber("q"), runner.Named("q")), runner.Store(st))
+	stop := b.listen(r)
+	for i := range 200 { // quick runs, so that chunks have several
+		b.publish("q", fmt.Sprintf("w%d", i))
+	}
+	synctest.Wait()
+	prepare(st, []store.Claim{{Key: eventflow.Key{Flow: "f", Binding: "q", Source: "test", ID: "k:1"}}})
+	b.publish("q", "k:1", "k:2", "k:3")
+	time.Sleep(5 * time.Minute)
+	require.NoError(t, stop())
+	require.Equal(t, []string{"k:1", "k:2", "k:3"}, rec.list())
+}
+
+func TestALaneWaitsForAClaimThatIsHeldElsewhere(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		laneBehind(t, func(st store.Store, first []store.Claim) {
+			require.NoError(t, st.Claim(t.Context(), "another process", 30*time.Second, first))
+		})
+	})
+}
+
+func TestALaneWaitsForAnEventThatDiedBefore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		laneBehind(t, func(st store.Store, first []store.Claim) {
+			require.NoError(t, st.Claim(t.Context(), "dead process", time.Second, first))
+			time.Sleep(time.Minute)
+		})
+	})
+}
