@@ -9,8 +9,9 @@ import (
 
 // What is in this file runs under FlowRunner.mu: the way of tasks into lanes, from there to workers, and back.
 
-// push takes in a hand-over of one source.
-func (r *FlowRunner) push(s *source, ds []*eventflow.Delivery) {
+// push takes in a hand-over of one source. It gives what must go back at once: the broker may have handed it over before
+// the head of its lane was handed back, and then it would overtake that.
+func (r *FlowRunner) push(s *source, ds []*eventflow.Delivery) (back []*task) {
 	if len(s.lanes) > 4*r.c.maxInFlight {
 		s.sweepLanes()
 	}
@@ -28,10 +29,15 @@ func (r *FlowRunner) push(s *source, ds []*eventflow.Delivery) {
 		if t.key.ID == "" {
 			t.key.ID = r.anonymous()
 		}
-		t.lane = s.lane(d.Lane)
+		if t.lane = s.lane(d.Lane); t.lane != nil && t.lane.back > s.asked {
+			t.verdict = verdict{turn: turnUnrun, reason: reasonRetry}
+			back = append(back, t)
+			continue
+		}
 		r.enqueue(t, false)
 	}
 	r.wake()
+	return back
 }
 
 // lane gives the lane of that name, nil for an event that is a lane of its own.
@@ -56,7 +62,7 @@ func (s *source) lane(name string) *lane {
 // event; 4 × MaxInFlight bounds them.
 func (s *source) sweepLanes() {
 	for name, l := range s.lanes {
-		if !l.used && l.head == nil && l.busy == 0 && !l.queued {
+		if !l.used && l.head == nil && l.busy == 0 && !l.queued && l.back <= s.asked {
 			delete(s.lanes, name)
 		}
 		l.used = false

@@ -291,6 +291,7 @@ func (r *FlowRunner) note(o eventflow.Outcome, reason string) uint16 {
 // retire takes a chunk's tasks back: those that ended are dropped, the others wait or go back in front of their lane.
 func (r *FlowRunner) retire(c *chunk, ts []*task) {
 	var out []*task // to hand back, without the lock
+	var drained []*lane
 	r.mu.Lock()
 	r.keepOrder(ts)
 	var stopped *lane
@@ -302,6 +303,7 @@ func (r *FlowRunner) retire(c *chunk, ts []*task) {
 			if l := t.lane; l != nil && v.outcome == eventflow.HandedBack && l != stopped {
 				if stopped = l; l.head == nil || l.head.key != t.key { // else it is back already, in front of what waits
 					out = r.drain(l, v.reason, out)
+					drained = r.emptied(l, drained)
 				}
 			}
 			r.ended(t)
@@ -339,6 +341,7 @@ func (r *FlowRunner) retire(c *chunk, ts []*task) {
 				if t.lane != nil && t.lane != stopped { // nothing may overtake it
 					stopped = t.lane
 					out = r.drain(t.lane, v.reason, out)
+					drained = r.emptied(t.lane, drained)
 				}
 			default:
 				r.delay(t, v.after)
@@ -351,6 +354,35 @@ func (r *FlowRunner) retire(c *chunk, ts []*task) {
 	r.wake()
 	r.unlock()
 	r.giveBack(c, out)
+	r.reopen(c, drained)
+}
+
+// emptied keeps a lane closed until what was drained from it is back with its broker.
+func (r *FlowRunner) emptied(l *lane, ls []*lane) []*lane {
+	l.busy++
+	return append(ls, l)
+}
+
+// reopen opens lanes whose head was handed back. What came into them meanwhile goes back too, and so will what the
+// broker handed over before it had the head again: see push.
+func (r *FlowRunner) reopen(c *chunk, ls []*lane) {
+	for _, l := range ls {
+		for {
+			r.mu.Lock()
+			out := r.drain(l, reasonRetry, nil)
+			if len(out) == 0 {
+				break
+			}
+			r.unlock()
+			r.giveBack(c, out)
+		}
+		l.src.backs++
+		l.back = l.src.backs
+		l.busy--
+		r.offer(l, false)
+		r.wake()
+		r.unlock()
+	}
 }
 
 // keepOrder sees to it that behind what waits nothing of its lane waits too: it goes back.
@@ -362,10 +394,10 @@ func (r *FlowRunner) keepOrder(ts []*task) {
 	}
 }
 
-// waitsBefore reports whether something of the lane, ahead in the chunk, has not ended.
+// waitsBefore reports whether something of the lane, ahead in the chunk, has not ended, or went back to its broker.
 func (r *FlowRunner) waitsBefore(ts []*task, l *lane) bool {
 	for _, t := range ts {
-		if t.lane == l && t.verdict.turn != turnEnd {
+		if t.lane == l && !t.verdict.passes() {
 			return true
 		}
 	}

@@ -171,3 +171,69 @@ func TestALaneWaitsForAnEventThatDiedBefore(t *testing.T) {
 		})
 	})
 }
+
+// slowNext is a subscriber whose Next has k:2 in hand for a second before it returns: a goroutine that was not scheduled.
+type slowNext struct{ eventflow.Subscriber }
+
+func (s *slowNext) Next(ctx context.Context, w eventflow.Want) ([]*eventflow.Delivery, error) {
+	ds, err := s.Subscriber.Next(ctx, w)
+	if len(ds) > 0 && ds[0].Event.ID == "k:2" {
+		time.Sleep(time.Second)
+	}
+	return ds, err
+}
+
+// k:1 is handed back with a delay while k:2 is on its way from Next into its lane: k:2 must not overtake it.
+func TestWhatIsInHandDoesNotOvertakeAHandBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b, rec := setup(t), &recorder{}
+		busy := true
+		r := b.new(eventflow.NewSink("f", func(_ context.Context, s string) error {
+			if busy {
+				busy = false
+				time.Sleep(500 * time.Millisecond)
+				return eventflow.Busy(10 * time.Minute) // beyond MaxHold: handed back
+			}
+			rec.note(s)
+			return nil
+		}), runner.On(&slowNext{b.mem.Subscriber("q")}, runner.Named("q")))
+		stop := b.listen(r)
+		b.publish("q", "k:1")
+		synctest.Wait()
+		b.publish("q", "k:2")
+		time.Sleep(time.Hour)
+		require.NoError(t, stop())
+		require.Equal(t, []string{"k:1", "k:2"}, rec.list())
+	})
+}
+
+// k:1 is handed back for ten minutes; k:2, of the same chunk, waits for a claim that another process holds: it must be
+// handed back too, or it runs first.
+func TestWhatIsParkedDoesNotOvertakeAHandBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b, rec, st := setup(t), &recorder{}, store.NewMemory()
+		busy := true
+		r := b.new(eventflow.NewSink("f", func(_ context.Context, s string) error {
+			if s == "k:1" && busy {
+				busy = false
+				return eventflow.Busy(10 * time.Minute) // beyond MaxHold
+			}
+			if s[0] != 'w' {
+				rec.note(s)
+			}
+			return nil
+		}), runner.On(b.mem.Subscriber("q"), runner.Named("q")), runner.Store(st))
+		stop := b.listen(r)
+		for i := range 200 { // quick runs, so that chunks have several
+			b.publish("q", fmt.Sprintf("w%d", i))
+		}
+		synctest.Wait()
+		require.NoError(t, st.Claim(t.Context(), "another process", 30*time.Second, []store.Claim{{Key: eventflow.Key{Flow: "f", Binding: "q", Source: "test", ID: "k:2"}}}))
+		b.publish("q", "k:1", "k:2")
+		time.Sleep(time.Hour)
+		require.NoError(t, stop())
+		require.Equal(t, []string{"k:1", "k:2"}, rec.list())
+	})
+}

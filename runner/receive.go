@@ -43,20 +43,23 @@ func (r *FlowRunner) receiveAll(ctx context.Context, s *source) error {
 			return nil
 		}
 		ds, err := s.clock.Next(next, want)
+		var back []*task
 		r.mu.Lock()
 		paused, stopping := s.paused, r.stopping
 		switch {
 		case len(ds) == 0:
 		case stopping, paused && ds[0].Bound():
-			r.push(s, nil)
 			r.unlock()
 			r.handOver(s, ds, stopping)
 			r.mu.Lock()
 		default:
-			r.push(s, ds)
+			back = r.push(s, ds)
 		}
 		woke := r.woken != nil
 		r.unlock()
+		if len(back) > 0 {
+			r.giveBack(&chunk{io: r.io, stop: r.stop}, back)
+		}
 		if woke && len(ds) <= fewEvents {
 			runtime.Gosched() // the worker first: under little load asking for more can wait
 		}
@@ -105,6 +108,7 @@ func (r *FlowRunner) room(ctx context.Context, s *source) (eventflow.Want, conte
 			if s.next == nil || s.next.Err() != nil { // the first, or a pause cut it
 				s.next, s.cutNext = context.WithCancel(ctx) //nolint:fatcontext // each is a child of ctx, not of the one before
 			}
+			s.asked = s.backs
 			return want, s.next, true
 		}
 		s.waiting = true

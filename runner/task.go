@@ -93,11 +93,12 @@ type lane struct {
 	name       string
 	src        *source
 	head, tail *task
-	n          int  // tasks between head and tail
-	busy       int  // chunks that have it and tasks of it that wait: above 0 nothing of it may start
-	queued     bool // it stands in its source's ready queue
-	timed, due bool // of a batch flow: waits for more events, and has waited long enough
-	used       bool // since the last sweep of idle lanes
+	n          int   // tasks between head and tail
+	busy       int   // chunks that have it and tasks of it that wait: above 0 nothing of it may start
+	queued     bool  // it stands in its source's ready queue
+	timed, due bool  // of a batch flow: waits for more events, and has waited long enough
+	back       int64 // the source's hand-back that emptied it last
+	used       bool  // since the last sweep of idle lanes
 }
 
 func (l *lane) pushBack(t *task) {

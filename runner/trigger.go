@@ -26,8 +26,10 @@ type source struct {
 	loose    *lane // of a batch flow: the events that are lanes of their own
 	last     *lane // of the event before: neighbours often share one
 	inFlight int
-	held     int // bytes of payload
-	credit   int // of the weighted round robin
+	held     int   // bytes of payload
+	credit   int   // of the weighted round robin
+	backs    int64 // hand-backs of lanes so far
+	asked    int64 // backs when Next was called
 	paused   bool
 	waiting  bool            // its receiver waits for room
 	room     chan struct{}   // capacity 1: a settlement made room, or a pause ended; made by Listen
