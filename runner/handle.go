@@ -88,7 +88,7 @@ func (r *FlowRunner) handle(ctx context.Context, t *task) (res Result) {
 	io, cancelIO := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancelIO()
 	// What publishes or finishes outlives the caller's context by the hard stop, and no longer.
-	defer context.AfterFunc(ctx, func() {
+	unhook := context.AfterFunc(ctx, func() {
 		timer := time.NewTimer(r.c.hardStop)
 		defer timer.Stop()
 		select {
@@ -96,7 +96,8 @@ func (r *FlowRunner) handle(ctx context.Context, t *task) (res Result) {
 			cancelIO()
 		case <-io.Done():
 		}
-	})()
+	})
+	defer unhook()
 	c := &chunk{tasks: []*task{t}, base: ctx, io: io, asking: ctx, stop: ctx.Done(), direct: true}
 	c.batch = r.flow.IsBatch() && t.d != nil
 	stopRenewing := r.renewDirect(io, t)

@@ -127,7 +127,7 @@ func (s *slowRenew) Renew(ctx context.Context, owner string, lease time.Duration
 func TestALateRenewalOfHandleSparesOthers(t *testing.T) {
 	t.Parallel()
 	st := &slowRenew{Store: store.NewMemory(), gate: make(chan struct{})}
-	r := setup(t).new(eventflow.NewSink("f", func(ctx context.Context, s string) error {
+	r := setup(t).new(eventflow.NewSink("f", func(ctx context.Context, _ string) error {
 		select {
 		case <-time.After(1500 * time.Millisecond):
 			return nil

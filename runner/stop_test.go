@@ -17,7 +17,7 @@ import (
 
 // chunkThenStop stops a runner from inside the first run of a chunk of 32, which then goes on for a second, or is deaf. It gives
 // how many runs began after the stop, how long Listen took, and its error.
-func chunkThenStop(t *testing.T, key string, deaf <-chan struct{}) (began int64, took time.Duration, err error, b *bundle) {
+func chunkThenStop(t *testing.T, key string, deaf <-chan struct{}) (began int64, took time.Duration, b *bundle, err error) {
 	t.Helper()
 	b = setup(t)
 	var stopped atomic.Bool
@@ -54,13 +54,13 @@ func chunkThenStop(t *testing.T, key string, deaf <-chan struct{}) (began int64,
 	<-ctx.Done()
 	at := time.Now()
 	err = <-done
-	return n.Load(), time.Since(at), err, b
+	return n.Load(), time.Since(at), b, err
 }
 
 func TestNothingBeginsAfterTheStop(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		began, took, err, _ := chunkThenStop(t, "k:", nil)
+		began, took, _, err := chunkThenStop(t, "k:", nil)
 		require.NoError(t, err)
 		require.LessOrEqual(t, took, 2*time.Second, "one run of a second was live when Listen was told to stop; %d more began", began)
 		require.Zero(t, began)
@@ -71,7 +71,7 @@ func TestWhatWaitsBehindADeafRunIsHandedBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		deaf := make(chan struct{})
-		_, _, err, b := chunkThenStop(t, "k:", deaf)
+		_, _, b, err := chunkThenStop(t, "k:", deaf)
 		close(deaf)
 		time.Sleep(time.Minute)
 		var abandoned *eventflow.AbandonedError
