@@ -276,9 +276,15 @@ func (g *group) loseLater(s *subscriber, d *eventflow.Delivery, p *planted) {
 func (s *subscriber) lose(d *eventflow.Delivery, rest time.Duration) {
 	t := s.t
 	t.mu.Lock()
-	if _, sl := s.slot(d); sl == nil || !d.Lose() {
+	_, lost := s.slot(d)
+	if lost == nil || !d.Lose() {
 		t.mu.Unlock() // settled, or about to be
 		return
+	}
+	l := lost.lane
+	if l != nil { // what its consumer gives back when it is told must not come before it
+		l.losing++
+		s.g.place(l)
 	}
 	tell := s.listening.Lost
 	s.telling++
@@ -295,6 +301,10 @@ func (s *subscriber) lose(d *eventflow.Delivery, rest time.Duration) {
 		}
 		s.g.giveBack(i, sl, rest, now)
 		t.freed()
+	}
+	if l != nil && l.losing > 0 {
+		l.losing--
+		s.g.place(l)
 	}
 	s.telling--
 	if s.telling == 0 && s.told != nil {

@@ -187,7 +187,7 @@ func (g *group) expire(now int64) {
 // place puts a lane on the list of who may be handed its head, and wakes him.
 func (g *group) place(l *lane) {
 	var to *laneList
-	if i := l.head(); i != none && g.slots.at(i).state == slotQueued {
+	if i := l.head(); i != none && l.losing == 0 && g.slots.at(i).state == slotQueued {
 		switch {
 		case l.owner == nil:
 			to = &g.ready
@@ -260,7 +260,7 @@ func (g *group) peekMain(s *subscriber) int32 {
 		}
 		sl := g.slots.at(i)
 		l := sl.lane
-		if l == nil || l.head() == none && (l.owner == nil || l.owner == s && s.roomFor(l)) {
+		if l == nil || l.head() == none && l.losing == 0 && (l.owner == nil || l.owner == s && s.roomFor(l)) {
 			return i
 		}
 		g.main.pop(sl)

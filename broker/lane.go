@@ -4,10 +4,11 @@ import "strings"
 
 // A lane is the events of one Key in one group. It has a record while it has events, and for a while after.
 type lane struct {
-	key   string
-	owner *subscriber // holds events of it; nobody else is given any
-	held  int         // how many
-	live  int         // events of any state
+	losing int // events that are lost and not back yet: nothing of it is handed over
+	key    string
+	owner  *subscriber // holds events of it; nobody else is given any
+	held   int         // how many
+	live   int         // events of any state
 
 	// back holds what was given back, by its place; everything in it comes before everything in waiting, because a
 	// lane is handed over in order. waiting holds what the topic's queue reached while the lane was not available.

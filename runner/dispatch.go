@@ -21,7 +21,8 @@ func (r *FlowRunner) push(s *source, ds []*eventflow.Delivery) (back []*task) {
 	for _, d := range ds {
 		s.held += len(d.Event.Data)
 		t := r.newTask()
-		t.d, t.src, t.attempts = d, s, max(d.Attempts, 0)
+		r.seq++
+		t.d, t.src, t.attempts, t.seq = d, s, max(d.Attempts, 0), r.seq
 		t.key = eventflow.Key{Flow: r.flow.Name(), Binding: s.name, Source: d.Event.Source, ID: d.Event.ID, Redrive: d.Redrive}
 		if t.key.Source == "" {
 			t.key.Source = s.name
@@ -94,7 +95,7 @@ func (r *FlowRunner) enqueue(t *task, front bool) {
 		return
 	}
 	if front {
-		l.pushFront(t)
+		l.putBack(t)
 	} else {
 		l.pushBack(t)
 	}
@@ -296,10 +297,21 @@ func (r *FlowRunner) wake() {
 	}
 }
 
-// unlock gives FlowRunner.mu up, and wakes the worker that wake chose.
+// unlock gives FlowRunner.mu up, wakes the worker that wake chose, and has handed back what resume found too late.
 func (r *FlowRunner) unlock() {
 	w := r.woken
 	r.woken = nil
+	if len(r.late) > 0 {
+		late := r.late
+		r.late = nil
+		r.goroutines++
+		go func() {
+			r.giveBack(&chunk{io: r.io, stop: r.stop}, late)
+			r.mu.Lock()
+			r.goroutineEnds()
+			r.unlock()
+		}()
+	}
 	r.mu.Unlock()
 	if w != nil {
 		w.wake <- struct{}{}
@@ -353,9 +365,16 @@ func (r *FlowRunner) unpark(key eventflow.Key) {
 
 // resume makes a task that waited ready again, in front of its lane.
 func (r *FlowRunner) resume(t *task) {
-	if t.holds && t.stage == stageRun {
-		t.lane.busy--
-		t.holds = false
+	if t.stage == stageRun {
+		if t.holds {
+			t.lane.busy--
+			t.holds = false
+		}
+		if t.follows() {
+			t.verdict = verdict{turn: turnUnrun, reason: reasonRetry}
+			r.late = append(r.late, t)
+			return
+		}
 	}
 	if f := t.fire; f != nil && f.timer != nil && f.skip == "" && !f.live { // it may be ours by now
 		r.goLive(t)

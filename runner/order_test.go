@@ -2,8 +2,10 @@ package runner_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
+	"sort"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -18,10 +20,12 @@ import (
 
 // hand is a subscriber that hands over what the test gives it, when it does.
 type hand struct {
-	l    eventflow.Listening
-	give chan []*eventflow.Delivery
-	mu   sync.Mutex
-	log  []string
+	l     eventflow.Listening
+	give  chan []*eventflow.Delivery
+	mu    sync.Mutex
+	log   []string
+	back  bool // hand over again what is released
+	again []string
 }
 
 func (h *hand) Start(_ context.Context, l eventflow.Listening) error { h.l = l; return nil }
@@ -45,7 +49,26 @@ func (h *hand) Settle(ds []*eventflow.Delivery, s eventflow.Settlement) {
 	}
 	h.mu.Unlock()
 	h.l.Settled(ds, nil)
+	if !h.back || s.Verb != eventflow.Release {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, d := range ds {
+		h.again = append(h.again, d.Event.ID)
+	}
+	if lane := ds[0].Lane; len(h.again) == len(ds) { // the first: all that comes within a second, in order
+		time.AfterFunc(time.Second, func() {
+			h.mu.Lock()
+			sort.Strings(h.again)
+			again := h.deliveries(lane, h.again...)
+			h.again = nil
+			h.mu.Unlock()
+			h.give <- again
+		})
+	}
 }
+
 func (h *hand) deliveries(lane string, ids ...string) (ds []*eventflow.Delivery) {
 	for _, id := range ids {
 		d := &eventflow.Delivery{Event: eventflow.Event{ID: id, Source: "s", Data: []byte(id)}, Lane: lane}
@@ -59,7 +82,7 @@ func (h *hand) deliveries(lane string, ids ...string) (ds []*eventflow.Delivery)
 func TestALostHeadThatIsBackIsNotOvertaken(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h, rec := &hand{give: make(chan []*eventflow.Delivery)}, &recorder{}
+		h, rec := &hand{give: make(chan []*eventflow.Delivery), back: true}, &recorder{}
 		var r *runner.FlowRunner
 		var lane []*eventflow.Delivery
 		f := eventflow.NewSink("f", func(ctx context.Context, s string) error {
@@ -235,5 +258,90 @@ func TestWhatIsParkedDoesNotOvertakeAHandBack(t *testing.T) {
 		time.Sleep(time.Hour)
 		require.NoError(t, stop())
 		require.Equal(t, []string{"k:1", "k:2"}, rec.list())
+	})
+}
+
+// lateFinish takes 50 ms for the end of k:1.
+type lateFinish struct{ store.Store }
+
+func (l *lateFinish) Finish(ctx context.Context, owner string, fs []store.Finish) error {
+	if fs[0].Claim.Key.ID == "k:1" {
+		time.Sleep(50 * time.Millisecond)
+	}
+	return l.Store.Finish(ctx, owner, fs)
+}
+
+// blockedThenRelieved: k:2 blocks for some ms and then ends with an error, while what the keeper took from its chunk, k:1 and k:3, is
+// still on its way to the store. k:3 comes back to the lane after k:2 then, and must not be put in front of it.
+func blockedThenRelieved(t *testing.T, err error) {
+	t.Helper()
+	b, rec := setup(t), &recorder{}
+	failed := false
+	r := b.new(eventflow.NewSink("f", func(_ context.Context, s string) error {
+		if s == "k:2" && !failed {
+			failed = true
+			time.Sleep(5 * time.Millisecond)
+			return err
+		}
+		if s[0] != 'w' {
+			rec.note(s)
+		}
+		return nil
+	}), runner.On(b.mem.Subscriber("q")), runner.Store(&lateFinish{store.NewMemory()}), runner.Backoff(func(int) time.Duration { return time.Millisecond }))
+	stop := b.listen(r)
+	for i := range 200 { // quick runs, so that chunks have several
+		b.publish("q", fmt.Sprintf("w%d", i))
+	}
+	synctest.Wait()
+	b.publish("q", "k:1", "k:2", "k:3")
+	time.Sleep(time.Hour)
+	require.NoError(t, stop())
+	require.Equal(t, []string{"k:1", "k:2", "k:3"}, rec.list())
+}
+
+func TestWhatTheKeeperTookStaysBehindARetry(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) { blockedThenRelieved(t, errors.New("boom")) })
+}
+
+func TestWhatTheKeeperTookStaysBehindAHandBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) { blockedThenRelieved(t, eventflow.Busy(10*time.Minute)) })
+}
+
+// As before, but 4 arrives behind the 1 that is back, before 2 and 3 are handed back.
+func TestNothingBehindALostHeadThatIsBackOvertakesItsNeighbours(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h, rec := &hand{give: make(chan []*eventflow.Delivery), back: true}, &recorder{}
+		var r *runner.FlowRunner
+		var lane []*eventflow.Delivery
+		f := eventflow.NewSink("f", func(ctx context.Context, s string) error {
+			if s == "1" && lane[0].Lose() {
+				h.l.Lost(lane[:1], eventflow.ErrLockLost)
+				n := r.Counts().Received
+				h.give <- h.deliveries("k", "1", "4")
+				for r.Counts().Received == n {
+					runtime.Gosched()
+				}
+				return ctx.Err()
+			}
+			if s[0] != 'w' {
+				rec.note(s)
+			}
+			return nil
+		})
+		r = setup(t).new(f, runner.On(h, runner.Named("h")))
+		stop := (&bundle{t: t}).listen(r)
+		for i := range 200 { // quick runs, so that chunks have several
+			h.give <- h.deliveries("", fmt.Sprintf("w%d", i))
+			synctest.Wait()
+		}
+		lane = h.deliveries("k", "1", "2", "3")
+		h.give <- lane
+		time.Sleep(time.Minute)
+		require.NoError(t, stop())
+		got := rec.list()
+		require.NotEqual(t, "[1 4]", fmt.Sprint(got[:2]), "of %v; %v", got, h.log[200:])
 	})
 }

@@ -12,7 +12,6 @@ type retirement struct {
 	back    []*task // goes back in front of where it came from
 	out     []*task // is handed back, without the lock
 	drained []*lane // emptied, and closed until what was in them is back with its broker
-	stopped *lane   // its head was handed back: what is behind it follows
 }
 
 // retire takes a chunk's tasks back: those that ended are dropped, the others wait or go back in front of their lane.
@@ -44,14 +43,12 @@ func (r *FlowRunner) retire(c *chunk, ts []*task) {
 	r.reopen(c, re.drained)
 }
 
-// follow makes what waits in a lane follow its head back to the broker: nothing may overtake it.
+// follow makes what is in a lane follow a task back to the broker: nothing may overtake it. What is on its way in a chunk
+// or waits follows when it comes back: see task.follows.
 func (r *FlowRunner) follow(re *retirement, t *task) {
 	l := t.lane
-	if l == re.stopped {
-		return
-	}
-	re.stopped = l
-	if l.head != nil && l.head.key == t.key { // it is here again already, in front of what waits
+	l.cut = r.seq
+	if l.head == nil && slices.Contains(re.drained, l) {
 		return
 	}
 	re.out = r.drain(l, t.verdict.reason, re.out)
@@ -69,7 +66,7 @@ func (r *FlowRunner) retireUnrun(re *retirement, t *task) {
 	case r.stopping:
 		t.verdict.reason = reasonShutdown
 		re.out = append(re.out, t)
-	case t.lane != nil && t.lane == re.stopped:
+	case t.follows():
 		t.verdict.reason = reasonRetry
 		re.out = append(re.out, t)
 	default:
@@ -91,7 +88,7 @@ func (r *FlowRunner) retireWaiting(re *retirement, t *task) {
 	case r.stopping:
 		v.reason = reasonShutdown
 		re.out = append(re.out, t)
-	case t.stage == stageRun && t.lane != nil && t.lane == re.stopped:
+	case t.stage == stageRun && t.follows():
 		v.after = 0
 		re.out = append(re.out, t)
 	case v.turn == turnWait && t.d != nil && t.d.Bound() && r.delayedCount >= r.c.maxDelayed:
@@ -180,6 +177,9 @@ func (r *FlowRunner) park(t *task, out []*task) []*task {
 	switch {
 	case r.stopping:
 		v.reason = reasonShutdown
+		return append(out, t)
+	case t.follows():
+		*v = verdict{turn: turnUnrun, reason: reasonRetry}
 		return append(out, t)
 	case r.live(t):
 		r.holdLane(t)

@@ -21,6 +21,7 @@ type task struct {
 	key  eventflow.Key
 
 	holds bool  // it waits, and its lane with it
+	seq   int64 // grows with each delivery of the runner: the order within its lane
 	index int   // in FlowRunner.tasks
 	next  *task // behind it in its lane
 
@@ -97,6 +98,7 @@ type lane struct {
 	busy       int   // chunks that have it and tasks of it that wait: above 0 nothing of it may start
 	queued     bool  // it stands in its source's ready queue
 	timed, due bool  // of a batch flow: waits for more events, and has waited long enough
+	cut        int64 // the newest task that there was when its head was last handed back: all up to it follow
 	back       int64 // the source's hand-back that emptied it last
 	used       bool  // since the last sweep of idle lanes
 }
@@ -112,14 +114,23 @@ func (l *lane) pushBack(t *task) {
 	l.n++
 }
 
-func (l *lane) pushFront(t *task) {
-	t.next = l.head
-	l.head = t
-	if l.tail == nil {
+// putBack puts a task where it was taken from. Another may have come back before it, so its number decides. The events
+// of a batch flow that are lanes of their own are in no order.
+func (l *lane) putBack(t *task) {
+	at := &l.head
+	for *at != nil && (*at).seq < t.seq && l.name != "" {
+		at = &(*at).next
+	}
+	t.next = *at
+	*at = t
+	if t.next == nil {
 		l.tail = t
 	}
 	l.n++
 }
+
+// follows reports whether something ahead of the task in its lane was handed back while it was not in the lane's queue.
+func (t *task) follows() bool { return t.lane != nil && t.seq <= t.lane.cut }
 
 func (l *lane) popFront() *task {
 	t := l.head
