@@ -301,12 +301,14 @@ func (r *FlowRunner) wake() {
 func (r *FlowRunner) unlock() {
 	w := r.woken
 	r.woken = nil
-	if len(r.late) > 0 {
+	if len(r.late.out) > 0 {
 		late := r.late
-		r.late = nil
+		r.late = retirement{}
 		r.goroutines++
 		go func() {
-			r.giveBack(&chunk{io: r.io, stop: r.stop}, late)
+			c := &chunk{io: r.io, stop: r.stop}
+			r.giveBack(c, late.out)
+			r.reopen(c, late.drained)
 			r.mu.Lock()
 			r.goroutineEnds()
 			r.unlock()
@@ -372,7 +374,8 @@ func (r *FlowRunner) resume(t *task) {
 		}
 		if t.follows() {
 			t.verdict = verdict{turn: turnUnrun, reason: reasonRetry}
-			r.late = append(r.late, t)
+			r.late.out = append(r.late.out, t)
+			r.follow(&r.late, t)
 			return
 		}
 	}

@@ -29,7 +29,7 @@ func (r *FlowRunner) retire(c *chunk, ts []*task) {
 		case turnUnrun:
 			r.retireUnrun(&re, t)
 		case turnParked:
-			re.out = r.park(t, re.out)
+			r.park(&re, t)
 		default:
 			r.retireWaiting(&re, t)
 		}
@@ -47,7 +47,7 @@ func (r *FlowRunner) retire(c *chunk, ts []*task) {
 // or waits follows when it comes back: see task.follows.
 func (r *FlowRunner) follow(re *retirement, t *task) {
 	l := t.lane
-	l.cut = r.seq
+	l.cut.Store(r.seq)
 	if l.head == nil && slices.Contains(re.drained, l) {
 		return
 	}
@@ -69,6 +69,7 @@ func (r *FlowRunner) retireUnrun(re *retirement, t *task) {
 	case t.follows():
 		t.verdict.reason = reasonRetry
 		re.out = append(re.out, t)
+		r.follow(re, t) // what came behind it meanwhile
 	default:
 		re.back = append(re.back, t)
 	}
@@ -91,6 +92,7 @@ func (r *FlowRunner) retireWaiting(re *retirement, t *task) {
 	case t.stage == stageRun && t.follows():
 		v.after = 0
 		re.out = append(re.out, t)
+		r.follow(re, t)
 	case v.turn == turnWait && t.d != nil && t.d.Bound() && r.delayedCount >= r.c.maxDelayed:
 		re.out = append(re.out, t)
 		if t.lane != nil {
@@ -114,6 +116,7 @@ func (r *FlowRunner) reopen(c *chunk, ls []*lane) {
 			r.unlock()
 			r.giveBack(c, out)
 		}
+		l.cut.Store(r.seq)
 		l.src.backs++
 		l.back = l.src.backs
 		l.busy--
@@ -172,23 +175,22 @@ func (r *FlowRunner) confirmed(s *source, d *eventflow.Delivery, note uint16) {
 
 // park holds a task behind the live run of its key in this process. One that is held elsewhere waits in its lane, or,
 // having none, is handed back until the other's lease ends.
-func (r *FlowRunner) park(t *task, out []*task) []*task {
+func (r *FlowRunner) park(re *retirement, t *task) {
 	v := &t.verdict
 	switch {
 	case r.stopping:
 		v.reason = reasonShutdown
-		return append(out, t)
+		re.out = append(re.out, t)
 	case t.follows():
 		*v = verdict{turn: turnUnrun, reason: reasonRetry}
-		return append(out, t)
+		re.out = append(re.out, t)
+		r.follow(re, t)
 	case r.live(t):
 		r.holdLane(t)
 		r.parked[t.key] = append(r.parked[t.key], t)
-		return out
 	case t.faults < 3: // its holder may have ended, or be another worker that has not noted its claim yet
 		t.faults++
 		r.delay(t, time.Duration(t.faults)*time.Millisecond)
-		return out
 	case t.lane != nil || t.d == nil || !t.d.Bound():
 		t.faults = 0
 		if t.fire != nil {
@@ -196,10 +198,10 @@ func (r *FlowRunner) park(t *task, out []*task) []*task {
 			v.after = min(v.after, time.Second)
 		}
 		r.delay(t, v.after)
-		return out
+	default:
+		v.after += fullJitter(time.Second, time.Second, 1)
+		re.out = append(re.out, t)
 	}
-	v.after += fullJitter(time.Second, time.Second, 1)
-	return append(out, t)
 }
 
 // holdLane makes a lane wait for its task.

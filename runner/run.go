@@ -67,6 +67,10 @@ func (r *FlowRunner) admit(t *task, rc *runContext) bool {
 		t.verdict = handBack(reasonLost, 0)
 		return false
 	}
+	if t.follows() { // one before it went back to the broker
+		t.verdict = handBack(reasonRetry, 0)
+		return false
+	}
 	if !t.direct && r.halted.Load() { // it would only be cancelled
 		t.verdict = verdict{turn: turnUnrun}
 		return false

@@ -32,9 +32,9 @@ type FlowRunner struct {
 	directs int // of tasks: Handle's and Run's
 	parked  map[eventflow.Key][]*task
 	nonce   string
-	named   int64   // events that got a name of ours
-	seq     int64   // of the newest delivery
-	late    []*task // come back into a lane that went back to its broker: unlock hands them back
+	named   int64      // events that got a name of ours
+	seq     int64      // of the newest delivery
+	late    retirement // come back into a lane that went back to its broker: unlock hands them back
 
 	// Of a listening runner.
 	base         context.Context // of the runs

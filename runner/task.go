@@ -94,13 +94,13 @@ type lane struct {
 	name       string
 	src        *source
 	head, tail *task
-	n          int   // tasks between head and tail
-	busy       int   // chunks that have it and tasks of it that wait: above 0 nothing of it may start
-	queued     bool  // it stands in its source's ready queue
-	timed, due bool  // of a batch flow: waits for more events, and has waited long enough
-	cut        int64 // the newest task that there was when its head was last handed back: all up to it follow
-	back       int64 // the source's hand-back that emptied it last
-	used       bool  // since the last sweep of idle lanes
+	n          int          // tasks between head and tail
+	busy       int          // chunks that have it and tasks of it that wait: above 0 nothing of it may start
+	queued     bool         // it stands in its source's ready queue
+	timed, due bool         // of a batch flow: waits for more events, and has waited long enough
+	cut        atomic.Int64 // the newest task that there was when its head was last handed back: all up to it follow
+	back       int64        // the source's hand-back that emptied it last
+	used       bool         // since the last sweep of idle lanes
 }
 
 func (l *lane) pushBack(t *task) {
@@ -130,7 +130,7 @@ func (l *lane) putBack(t *task) {
 }
 
 // follows reports whether something ahead of the task in its lane was handed back while it was not in the lane's queue.
-func (t *task) follows() bool { return t.lane != nil && t.seq <= t.lane.cut }
+func (t *task) follows() bool { return t.lane != nil && t.seq <= t.lane.cut.Load() }
 
 func (l *lane) popFront() *task {
 	t := l.head
