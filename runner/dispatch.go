@@ -379,9 +379,6 @@ func (r *FlowRunner) resume(t *task) {
 			return
 		}
 	}
-	if f := t.fire; f != nil && f.timer != nil && f.skip == "" && !f.live { // it may be ours by now
-		r.goLive(t)
-	}
 	r.enqueue(t, true)
 }
 

@@ -16,6 +16,9 @@ func (r *FlowRunner) flush(c *chunk, ts []*task) {
 		r.fence(ts)
 	} else {
 		r.publish(c, ts)
+		if ts = r.setAside(c, ts); c.pending != nil {
+			c.pending = ts
+		}
 		r.bury(c, ts)
 		r.fence(ts)
 		r.end(c, ts)

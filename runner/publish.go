@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/eventflow-go/eventflow"
@@ -102,6 +103,61 @@ func (r *FlowRunner) shareFate(c *chunk, carrier *task, ts []*task) {
 			t.verdict = carrier.verdict
 		}
 	}
+}
+
+// setAside takes from a chunk the lanes in which results were refused, each from there on: they are offered again in
+// their order, without the others waiting for it, and nothing behind them is acknowledged before. It gives the rest of
+// the chunk.
+func (r *FlowRunner) setAside(c *chunk, ts []*task) (rest []*task) {
+	refused := func(t *task) bool { return t.lane != nil && t.verdict.turn == turnPublish }
+	if c.batch || c.direct || !slices.ContainsFunc(ts, refused) {
+		return ts
+	}
+	var aside []*chunk
+	for _, t := range ts {
+		var own *chunk
+		for _, a := range aside {
+			if a.lanes[0] == t.lane {
+				own = a
+			}
+		}
+		switch {
+		case own != nil && (refused(t) || t.verdict.passes()):
+			own.tasks = append(own.tasks, t)
+		case refused(t):
+			aside = append(aside, &chunk{src: c.src, base: c.base, io: c.io, asking: c.asking, stop: c.stop, lanes: []*lane{t.lane}, tasks: []*task{t}})
+		default:
+			rest = append(rest, t)
+		}
+	}
+	r.mu.Lock()
+	defer r.unlock()
+	for _, a := range aside {
+		a.lanes[0].busy++
+		r.goroutines++
+		go r.publishInOrder(a)
+	}
+	return rest
+}
+
+// publishInOrder offers the refused results of one lane again, one event after another, and brings them to their end.
+func (r *FlowRunner) publishInOrder(c *chunk) {
+	stopped := false
+	for _, t := range c.tasks {
+		for n := 1; t.verdict.turn == turnPublish && !stopped; n++ {
+			if stopped = !c.pause(fullJitter(100*time.Millisecond, 30*time.Second, n)); !stopped {
+				r.restore(t)
+				r.republish(c, t)
+			}
+		}
+		if stopped {
+			t.stage, t.verdict = stageRun, handBack(reasonShutdown, 0)
+		}
+	}
+	r.flush(c, c.tasks)
+	r.mu.Lock()
+	r.goroutineEnds()
+	r.unlock()
 }
 
 // refused notes what a publisher did not take, with the tasks whose results it was, or gives up those for which no retry

@@ -2,6 +2,7 @@ package runner_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -220,5 +221,61 @@ func TestSkipFilterAndMaxAgeAcknowledgeWithTheirReason(t *testing.T) {
 		require.EqualValues(t, 1, c.Reasons[runner.Reason{Outcome: eventflow.Skipped, Why: "filter"}])
 		require.EqualValues(t, 1, c.Outcomes[eventflow.Expired])
 		require.EqualValues(t, 4, b.mem.Stats("q", "").Acked)
+	})
+}
+
+// The results of one lane carry its key: they are published in order, also after their publisher was away for a while.
+func TestResultsOfALaneStayInOrderWhenTheirPublisherWasAway(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t)
+		out := b.mem.Subscriber("out")
+		until := time.Now().Add(3 * time.Second)
+		b.mem.Inject(broker.Fault{Kind: broker.FailPublish, Topics: []string{"out"}, Times: -1, Match: func(ev *eventflow.Event) bool {
+			return ev.Key != "" && time.Now().Before(until)
+		}})
+		r := b.new(eventflow.NewFlow("f", func(_ context.Context, s string) (string, error) { return s, nil }),
+			runner.On(b.mem.Subscriber("q")), runner.PublishTo(b.mem.Publisher("out")))
+		stop := b.listen(r)
+		for i := range 200 { // quick runs, so that chunks have several
+			b.publish("q", fmt.Sprintf("w%d", i))
+		}
+		synctest.Wait()
+		b.publish("q", "k:1", "k:2", "x", "k:3", "k:4", "k:5")
+		time.Sleep(time.Second)
+		require.EqualValues(t, 201, b.mem.Stats("q", "").Acked, "others of the chunk do not wait for it")
+		time.Sleep(time.Hour)
+		require.NoError(t, stop())
+		var got []string
+		for _, ev := range drain(t, out) {
+			if ev.Key != "" {
+				got = append(got, string(ev.Data))
+			}
+		}
+		require.Equal(t, []string{"k:1", "k:2", "k:3", "k:4", "k:5"}, got)
+		require.EqualValues(t, 206, balanced(t, r).Outcomes[eventflow.Succeeded])
+	})
+}
+
+// What the publisher took beyond a refused result cannot be recalled, but its event waits for the refused one.
+func TestNothingOfALaneIsAcknowledgedBeforeARefusedResultAheadOfIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t)
+		withdraw := b.mem.Inject(broker.Fault{Kind: broker.FailPublish, Topics: []string{"out"}, Times: -1, Match: func(ev *eventflow.Event) bool { return string(ev.Data) == "k:1" }})
+		r := b.new(eventflow.NewFlow("f", func(_ context.Context, s string) (string, error) { return s, nil }),
+			runner.On(b.mem.Subscriber("q")), runner.PublishTo(b.mem.Publisher("out")))
+		stop := b.listen(r)
+		for i := range 200 {
+			b.publish("q", fmt.Sprintf("w%d", i))
+		}
+		synctest.Wait()
+		b.publish("q", "k:1", "k:2", "k:3")
+		time.Sleep(time.Hour)
+		require.EqualValues(t, 200, b.mem.Stats("q", "").Acked)
+		withdraw()
+		time.Sleep(time.Minute)
+		require.EqualValues(t, 203, b.mem.Stats("q", "").Acked)
+		require.NoError(t, stop())
 	})
 }

@@ -36,7 +36,7 @@ const (
 func TestLanesKeepTheirOrderUnderStress(t *testing.T) {
 	t.Parallel()
 	for i := range *stressSeeds {
-		seed := *stressSeed + uint64(i) //nolint:gosec // a count
+		seed := *stressSeed + uint64(i)
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) { newStress(t, seed).run() })
@@ -59,7 +59,7 @@ type stress struct {
 
 func newStress(t *testing.T, seed uint64) *stress {
 	t.Helper()
-	s := &stress{bundle: setup(t, broker.Lease(5*time.Second)), seed: seed, rnd: rand.New(rand.NewPCG(seed, 7)), done: map[string]bool{}, running: map[string]bool{}} //nolint:gosec // a repeatable one
+	s := &stress{bundle: setup(t, broker.Lease(5*time.Second)), seed: seed, rnd: rand.New(rand.NewPCG(seed, 7)), done: map[string]bool{}, running: map[string]bool{}}
 	oneIn := func(n int) func(*eventflow.Event) bool {
 		return func(*eventflow.Event) bool { return s.roll(n) == 0 }
 	}

@@ -2,6 +2,7 @@ package runner_test
 
 import (
 	"context"
+	"math/rand/v2"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -67,5 +68,42 @@ func TestCancelOtherReachesAFireThatWaits(t *testing.T) {
 		time.Sleep(130 * time.Second)
 		require.NoError(t, stop())
 		require.Equal(t, []time.Duration{time.Minute, 2 * time.Minute}, starts, "the second fire is due and does not start")
+	})
+}
+
+// slowClaims is a store that is far away: a claim takes up to 300 ms.
+type slowClaims struct{ store.Store }
+
+func (s *slowClaims) Claim(ctx context.Context, owner string, lease time.Duration, cs []store.Claim) error {
+	time.Sleep(time.Duration(rand.IntN(150)) * time.Millisecond)
+	err := s.Store.Claim(ctx, owner, lease, cs)
+	time.Sleep(time.Duration(rand.IntN(150)) * time.Millisecond)
+	return err
+}
+
+// As review-3, with runs of 9 s and a store that is not in the same process: still no run overlaps another.
+func TestReplicasRunEveryFireOnceWithAStoreFarAway(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b, st := setup(t), &slowClaims{store.NewMemory()}
+		var ran atomic.Int64
+		f := eventflow.NewJob("f", func(context.Context) error {
+			ran.Add(1)
+			time.Sleep(9 * time.Second)
+			return nil
+		})
+		var stops []func() error
+		var rs []*runner.FlowRunner
+		for range 3 {
+			r := b.new(f, runner.At(eventflow.Every(10*time.Second)), runner.Store(st))
+			rs, stops = append(rs, r), append(stops, b.listen(r))
+		}
+		time.Sleep(time.Hour + 5*time.Second)
+		n := ran.Load()
+		for i, stop := range stops {
+			require.NoError(t, stop())
+			t.Log(rs[i].Counts().Reasons, rs[i].Counts())
+		}
+		require.InDelta(t, 360, n, 1, "fires that were skipped although nothing was running")
 	})
 }
