@@ -35,11 +35,14 @@ func (r *FlowRunner) Listen(ctx context.Context) error {
 	defer r.stopAsking()
 	receiving, stopReceiving := context.WithCancel(ctx)
 	defer stopReceiving()
+	r.mu.Lock()
+	r.stopReceiving = stopReceiving
+	r.unlock()
 	unhook := context.AfterFunc(ctx, func() { r.beginStop() })
 	defer unhook()
 	err := r.start(ctx)
 	if err == nil {
-		err = r.listen(receiving, stopReceiving, cancelIO)
+		err = r.listen(receiving, cancelIO)
 	} else {
 		r.beginStop()
 		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
@@ -98,7 +101,7 @@ func (r *FlowRunner) start(ctx context.Context) error {
 }
 
 // listen is Listen once everything has started.
-func (r *FlowRunner) listen(receiving context.Context, stopReceiving, cancelIO context.CancelFunc) error {
+func (r *FlowRunner) listen(receiving context.Context, cancelIO context.CancelFunc) error {
 	r.mu.Lock()
 	if !r.stopping {
 		r.state = Listening
@@ -118,7 +121,6 @@ func (r *FlowRunner) listen(receiving context.Context, stopReceiving, cancelIO c
 	select {
 	case <-r.over: // every clock has ended, and every run
 	case err = <-r.failed:
-		stopReceiving()
 		r.beginStop()
 	case <-r.stop:
 	}
@@ -216,6 +218,7 @@ func (r *FlowRunner) beginStop() {
 	}
 	r.stopping = true
 	r.halted.Store(true)
+	r.stopReceiving() // first, or a source may hand over again what is handed back below
 	r.stopAsking()
 	if r.state <= Listening {
 		r.state = Stopping

@@ -37,45 +37,46 @@ type FlowRunner struct {
 	late    retirement // come back into a lane that went back to its broker: unlock hands them back
 
 	// Of a listening runner.
-	base         context.Context // of the runs
-	cancelRuns   context.CancelCauseFunc
-	io           context.Context // of publish, finish and dead letters
-	asking       context.Context // of claims
-	stopAsking   context.CancelFunc
-	stop         chan struct{} // closed when the runner begins to stop
-	over         chan struct{} // closed when nothing is left, and nothing will come
-	closed       chan struct{} // closed to end the keeper
-	gone         chan struct{} // closed when the last goroutine has ended, after closing
-	failed       chan error    // capacity 1: a source's final error
-	poke         chan struct{} // capacity 1
-	workers      []*worker
-	idle         []*worker
-	goroutines   int // workers and those of fires, renewals, flushes; not receivers
-	receivers    int
-	readyCount   int     // in the ready queues of all sources
-	active       int     // workers that run a chunk, but for those that were seen to block
-	enough       bool    // wake found that as many are active as pay
-	woken        *worker // to be woken by unlock
-	waking       int     // workers that were woken and have not taken anything yet
-	procs        int
-	perRun       float64 // average ns of a run
-	delays       heap[delayed]
-	delayedCount int // deliveries among delays
-	timers       heap[*timer]
-	liveTimers   int
-	fires        deque[*task] // due, and waiting for a slot
-	firing       int
-	watching     bool
-	idleLooks    int
-	renewal      bool // the keeper looks at leases
-	renewing     bool
-	nextRenewal  int64 // monotonic ns
-	nextSweep    int64 // monotonic ns
-	sweeping     bool
-	stopping     bool
-	closing      bool
-	overDone     bool
-	goneDone     bool
+	base          context.Context // of the runs
+	cancelRuns    context.CancelCauseFunc
+	io            context.Context // of publish, finish and dead letters
+	asking        context.Context // of claims
+	stopAsking    context.CancelFunc
+	stopReceiving context.CancelFunc
+	stop          chan struct{} // closed when the runner begins to stop
+	over          chan struct{} // closed when nothing is left, and nothing will come
+	closed        chan struct{} // closed to end the keeper
+	gone          chan struct{} // closed when the last goroutine has ended, after closing
+	failed        chan error    // capacity 1: a source's final error
+	poke          chan struct{} // capacity 1
+	workers       []*worker
+	idle          []*worker
+	goroutines    int // workers and those of fires, renewals, flushes; not receivers
+	receivers     int
+	readyCount    int     // in the ready queues of all sources
+	active        int     // workers that run a chunk, but for those that were seen to block
+	enough        bool    // wake found that as many are active as pay
+	woken         *worker // to be woken by unlock
+	waking        int     // workers that were woken and have not taken anything yet
+	procs         int
+	perRun        float64 // average ns of a run
+	delays        heap[delayed]
+	delayedCount  int // deliveries among delays
+	timers        heap[*timer]
+	liveTimers    int
+	fires         deque[*task] // due, and waiting for a slot
+	firing        int
+	watching      bool
+	idleLooks     int
+	renewal       bool // the keeper looks at leases
+	renewing      bool
+	nextRenewal   int64 // monotonic ns
+	nextSweep     int64 // monotonic ns
+	sweeping      bool
+	stopping      bool
+	closing       bool
+	overDone      bool
+	goneDone      bool
 }
 
 // New makes a runner of the flow. It checks everything that options show, does no I/O, and gives every mistake at once,

@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -136,38 +135,51 @@ func TestHeapIsFlatAsTheBacklogGrows(t *testing.T) { //nolint:paralleltest // th
 	require.InEpsilon(t, small, large, 0.1)
 }
 
-// heapOf gives the mean of the live heap, sampled at equal steps of a run over n generated events. Runs stand still
-// while a sample is taken, with the runner as full as it gets: what a collection runs beside would count as live.
+// heapOf gives the mean of the live heap, sampled at equal steps of a run over n generated events. Runs stand still while
+// a sample is taken, with the runner as full as it gets: what a collection runs beside would count as live.
 func heapOf(t *testing.T, n int) uint64 {
 	t.Helper()
-	const window = 256
+	const window, samples = 256, 10
 	b := setup(t)
-	var ran atomic.Int64
-	var gate sync.RWMutex
+	var mu sync.Mutex // guards ran and quota
+	next := sync.NewCond(&mu)
+	ran, quota := 0, 0
 	r := b.new(eventflow.NewSink("heap", func(context.Context, []byte) error {
-		gate.RLock()
-		defer gate.RUnlock()
-		ran.Add(1)
+		mu.Lock()
+		defer mu.Unlock()
+		for ran++; ran > quota; {
+			next.Wait()
+		}
 		return nil
 	}), runner.On(&generator{n: n}, runner.Named("generator")), runner.Store(newStore(10_000/raceScale)), runner.MaxInFlight(window), runner.MaxRuns(8))
 	done := make(chan error, 1)
 	go func() { done <- r.Listen(t.Context()) }()
+	until := func(reached func() bool) {
+		for !reached() {
+			time.Sleep(50 * time.Microsecond)
+		}
+	}
 	var sum uint64
-	const samples = 10
-	for step := 2; step <= samples+1; step++ { // by the second the store is full
-		for ran.Load() < int64(n*step/(samples+2)) {
-			time.Sleep(50 * time.Microsecond)
-		}
-		gate.Lock()
-		for r.Counts().InFlight < window*3/4 { // until it has received all that it may, but for what the last quarter waits for
-			time.Sleep(50 * time.Microsecond)
-		}
+	for step := 2; step <= samples+1; step++ { // by the second the store is full; behind the last more is left than fits
+		mu.Lock()
+		quota = n * step / (samples + 2)
+		next.Broadcast()
+		mu.Unlock()
+		until(func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return ran > quota
+		})
+		until(func() bool { return r.Counts().InFlight >= window*3/4 }) // all that it may, but for what the last quarter waits for
 		var m runtime.MemStats
 		runtime.GC()
 		runtime.ReadMemStats(&m)
-		gate.Unlock()
 		sum += m.HeapAlloc
 	}
+	mu.Lock()
+	quota = n
+	next.Broadcast()
+	mu.Unlock()
 	require.NoError(t, <-done)
 	return sum / samples
 }
