@@ -54,8 +54,9 @@ func (s *source) lane(name string) *lane {
 		l = &lane{name: name, src: s}
 		s.lanes[name] = l
 	}
-	l.used = true
-	s.last = l
+	if s.last = l; !l.used {
+		l.used = true
+	}
 	return l
 }
 

@@ -40,7 +40,6 @@ type chunk struct {
 	start   time.Time // of the runs
 	current *task     // running, or the last that ran
 	pending []*task   // what is being flushed
-	stopped *lane     // its task did not end: what is behind it must wait
 
 	// progress is how far the runs are, so that the keeper can take from a worker whose run blocks what is done and
 	// what has not begun: the number of tasks in the upper half (0: not running, taken: see below), how many were
@@ -139,7 +138,7 @@ func (r *FlowRunner) rest(w *worker) {
 
 // do brings a chunk the whole way. It is the work of one worker, one fire's goroutine, or the user's own loop.
 func (r *FlowRunner) do(c *chunk) {
-	c.current, c.stopped, c.pending = nil, nil, nil
+	c.current, c.pending = nil, nil
 	clear(c.out)
 	c.out = c.out[:0]
 	c.start = time.Now()
@@ -206,6 +205,10 @@ func (r *FlowRunner) took(start time.Time, n int) {
 // away; the task that was running then is c.current, and still the worker's.
 func (r *FlowRunner) runAll(c *chunk) (ran int, whole bool) {
 	n := uint64(len(c.run))
+	var stopped *lane // its task did not end: what is behind it must wait
+	if t := c.current; t != nil && !t.verdict.passes() {
+		stopped = t.lane // a Goexit left the loop there
+	}
 	for {
 		p := c.progress.Add(1)
 		if p >= taken {
@@ -217,14 +220,13 @@ func (r *FlowRunner) runAll(c *chunk) (ran int, whole bool) {
 			return ran, true
 		}
 		t := c.run[i]
-		if c.current = t; t.lane != nil && t.lane == c.stopped {
+		if c.current = t; stopped != nil && t.lane == stopped {
 			t.verdict = verdict{turn: turnUnrun}
 			continue
 		}
-		c.stopped = t.lane // until it passes: a Goexit leaves the loop here
 		r.runOne(c, t)
-		if t.verdict.passes() {
-			c.stopped = nil
+		if stopped = nil; !t.verdict.passes() {
+			stopped = t.lane
 		}
 		ran++
 	}
