@@ -41,6 +41,9 @@ func (r *FlowRunner) undecodable(t *task, err error) verdict {
 func (r *FlowRunner) failedProbe(s *source) (away time.Duration) {
 	r.mu.Lock()
 	defer r.unlock()
+	if left := time.Until(s.probe.next); left > 0 { // of the chunk, or the hand-over, that was tried already
+		return 2 * left
+	}
 	wait := time.Minute
 	if s.probe.n < 6 {
 		wait = time.Second << s.probe.n
