@@ -71,7 +71,9 @@
 // # Time clocks
 //
 // A fire goes the same way from its claim on, in one of the slots of [FireSlots], which events cannot take. It is known
-// by flow, clock and nominal time, so replicas that share a store run it once. A fire that comes while a run of the same
+// by flow, clock and nominal time, so replicas that share a store run it once. One that was given
+// back at a shutdown, or whose process died, is known to the store alone: each runner of the flow sweeps for such fires
+// once a [Lease] and takes them over. A fire that comes while a run of the same
 // clock is live is skipped, unless [Overlap] says otherwise. Of several that were missed only the latest runs, unless it is
 // older than 24 hours, and its Fire.Missed lists those before it; [Missed] chooses. [Jitter] spreads the fires of many
 // clocks. [New] probes that a clock gives the same fire whenever it is asked, and refuses one that does not.
