@@ -64,6 +64,28 @@ func TestABatchWaitsForMoreAndNoLonger(t *testing.T) {
 	})
 }
 
+// The wait belongs to the first event of a batch: that of a batch which filled up earlier must not cut the next one's.
+func TestAFullBatchLeavesTheNextOneItsWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b, rec := setup(t), &recorder{}
+		r := b.new(batches(rec, nil), runner.On(b.mem.Subscriber("q")), runner.BatchOf(3, 10*time.Second))
+		stop := b.listen(r)
+		b.publish("q", "1")
+		time.Sleep(5 * time.Second)
+		b.publish("q", "2", "3")
+		time.Sleep(4 * time.Second)
+		b.publish("q", "4")
+		time.Sleep(9 * time.Second)
+		require.Equal(t, []string{"1 2 3"}, rec.list())
+		b.publish("q", "5")
+		time.Sleep(time.Second)
+		synctest.Wait()
+		require.Equal(t, []string{"1 2 3", "4 5"}, rec.list())
+		require.NoError(t, stop())
+	})
+}
+
 func TestOnlyTheFailedItemsOfABatchRunAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

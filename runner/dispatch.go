@@ -18,11 +18,15 @@ func (r *FlowRunner) push(s *source, ds []*eventflow.Delivery) (back []*task) {
 	r.tally.received += int64(len(ds))
 	r.tally.inFlight += int64(len(ds))
 	s.inFlight += len(ds)
+	var now time.Time
+	if r.c.batchWait > 0 {
+		now = time.Now()
+	}
 	for _, d := range ds {
 		s.held += len(d.Event.Data)
 		t := r.newTask()
 		r.seq++
-		t.d, t.src, t.attempts, t.seq = d, s, max(d.Attempts, 0), r.seq
+		t.d, t.src, t.attempts, t.seq, t.came = d, s, max(d.Attempts, 0), r.seq, now
 		t.key = eventflow.Key{Flow: r.flow.Name(), Binding: s.name, Source: d.Event.Source, ID: d.Event.ID, Redrive: d.Redrive}
 		if t.key.Source == "" {
 			t.key.Source = s.name
@@ -111,7 +115,7 @@ func (r *FlowRunner) offer(l *lane, front bool) {
 	if r.c.batchWait > 0 && l.n < r.c.batchMax && !l.due && !r.stopping {
 		if !l.timed {
 			l.timed = true
-			r.delays.push(delayed{at: time.Now().Add(r.c.batchWait), lane: l})
+			r.delays.push(delayed{at: l.head.came.Add(r.c.batchWait), lane: l})
 			r.pokeKeeper()
 		}
 		return

@@ -82,24 +82,7 @@ func (r *FlowRunner) fireDue() time.Duration {
 // fire brings a clock up to now: the fire that is due, and those that were missed before it, each run or skipped by the
 // clock's policies.
 func (r *FlowRunner) fire(tm *timer, now time.Time) {
-	latest := eventflow.Fire{Nominal: tm.next.UTC(), Due: tm.due.UTC()}
-	var missed []time.Time
-	more := false
-	for {
-		next := tm.clock.Next(latest.Nominal)
-		due := tm.jittered(r.flow.Name(), next)
-		if next.IsZero() || due.After(now) {
-			tm.next, tm.due = next, due
-			break
-		}
-		if len(missed) == scanMost { // as many as are remembered: a clock of 1 s and a week of sleep
-			missed, more = missed[1:], true
-			r.fireReceived()
-			r.tally.endFire(r.tally.note(eventflow.Skipped, reasonMissed))
-		}
-		missed = append(missed, latest.Nominal)
-		latest = eventflow.Fire{Nominal: next.UTC(), Due: due.UTC()}
-	}
+	latest, missed, more := r.scan(tm, now)
 	late := now.Sub(latest.Due) > missedAfter
 	if late {
 		missed = append(missed, latest.Nominal)
@@ -130,6 +113,47 @@ func (r *FlowRunner) fire(tm *timer, now time.Time) {
 		}
 		r.begin(tm, latest, false)
 	}
+}
+
+// scan moves a clock past now. It gives the latest fire that is due, and those before it that nobody started, the newest
+// 10,000: when there are more it leaves out what lies between those that it saw first, which it counts as skipped, and
+// about the newest half of what it may remember.
+func (r *FlowRunner) scan(tm *timer, now time.Time) (latest eventflow.Fire, missed []time.Time, more bool) {
+	first := tm.next
+	latest, missed, whole := r.walk(tm, first, now)
+	if whole {
+		return latest, missed, false
+	}
+	note := r.tally.note(eventflow.Skipped, reasonMissed)
+	for range missed {
+		r.fireReceived()
+		r.tally.endFire(note)
+	}
+	// As far back from now as half of that many fires took. A clock whose fires come closer now is tried from nearer.
+	for back := latest.Nominal.Sub(first) / 2; !whole; back /= 2 {
+		from := tm.clock.Next(now.Add(-back))
+		if from.IsZero() || tm.jittered(r.flow.Name(), from).After(now) {
+			from = latest.Nominal // there is nothing due so near: what follows is no more than a few
+		}
+		latest, missed, whole = r.walk(tm, from, now)
+	}
+	return latest, missed, true
+}
+
+// walk goes from one fire to the newest that is due, at most 10,000 further. It moves the clock on when it got there.
+func (r *FlowRunner) walk(tm *timer, from, now time.Time) (latest eventflow.Fire, missed []time.Time, whole bool) {
+	latest = eventflow.Fire{Nominal: from.UTC(), Due: tm.jittered(r.flow.Name(), from).UTC()}
+	for len(missed) < scanMost {
+		next := tm.clock.Next(latest.Nominal)
+		due := tm.jittered(r.flow.Name(), next)
+		if next.IsZero() || due.After(now) {
+			tm.next, tm.due = next, due
+			return latest, missed, true
+		}
+		missed = append(missed, latest.Nominal)
+		latest = eventflow.Fire{Nominal: next.UTC(), Due: due.UTC()}
+	}
+	return latest, missed, false
 }
 
 // skipAll counts missed fires that are not run. The last of them leaves its mark in the store, so that no other replica and no

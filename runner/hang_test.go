@@ -79,37 +79,29 @@ func TestHandleEndsWithItsContextWhileTheStoreHangs(t *testing.T) {
 	})
 }
 
-// The same as TestARunWhoseClaimCannotBeRenewedIsCancelledAndFenced, for Handle. In real time: Handle waits at a mutex that it
-// holds over the store's call, which stops a bubble's clock.
+// The same as TestARunWhoseClaimCannotBeRenewedIsCancelledAndFenced, for Handle.
 func TestHandleFencesARunWhoseClaimCannotBeRenewed(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	out := b.mem.Subscriber("out")
-	cause := make(chan error, 1)
-	f := eventflow.NewFlow("f", func(ctx context.Context, _ string) (string, error) {
-		select {
-		case <-ctx.Done():
-		case <-time.After(2 * time.Second): // twenty leases: others have run it long since
-		}
-		cause <- context.Cause(ctx)
-		return "late", nil
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t)
+		out := b.mem.Subscriber("out")
+		var cause error
+		f := eventflow.NewFlow("f", func(ctx context.Context, _ string) (string, error) {
+			select {
+			case <-ctx.Done():
+			case <-time.After(10 * time.Minute): // twenty leases: others have run it long since
+			}
+			cause = context.Cause(ctx)
+			return "late", nil
+		})
+		r := b.new(f, runner.PublishTo(b.mem.Publisher("out")), runner.Store(&frozen{Store: store.NewMemory()}))
+		began := time.Now()
+		res := r.Handle(t.Context(), &eventflow.Delivery{Event: eventflow.Event{ID: "1", Source: "s"}})
+		require.Less(t, time.Since(began), 30*time.Second, "before the lease's end")
+		require.ErrorIs(t, cause, eventflow.ErrLockLost)
+		require.Equal(t, eventflow.HandedBack, res.Outcome)
+		require.Empty(t, drain(t, out), "a fenced run publishes nothing")
 	})
-	r := b.new(f, runner.PublishTo(b.mem.Publisher("out")), runner.Store(&frozen{Store: store.NewMemory()}), runner.Lease(100*time.Millisecond))
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan runner.Result, 1)
-	go func() { done <- r.Handle(ctx, &eventflow.Delivery{Event: eventflow.Event{ID: "1", Source: "s"}}) }()
-	got := <-cause
-	time.Sleep(100 * time.Millisecond)
-	published := b.mem.Stats("out", "").Queued
-	cancel()
-	select {
-	case <-done:
-	case <-time.After(3 * time.Second):
-		t.Error("Handle has not returned 3 s after its context ended")
-	}
-	require.Zero(t, published, "a fenced run publishes nothing")
-	require.ErrorIs(t, got, eventflow.ErrLockLost)
-	_ = out
 }
 
 // slowRenew is a store whose first renewal takes as long as the test says.
@@ -126,26 +118,28 @@ func (s *slowRenew) Renew(ctx context.Context, owner string, lease time.Duration
 // A renewal of a Handle that is over must not touch who has its pooled task now.
 func TestALateRenewalOfHandleSparesOthers(t *testing.T) {
 	t.Parallel()
-	st := &slowRenew{Store: store.NewMemory(), gate: make(chan struct{})}
-	r := setup(t).new(eventflow.NewSink("f", func(ctx context.Context, _ string) error {
-		select {
-		case <-time.After(1500 * time.Millisecond):
-			return nil
-		case <-ctx.Done():
-			return context.Cause(ctx)
+	synctest.Test(t, func(t *testing.T) {
+		st := &slowRenew{Store: store.NewMemory(), gate: make(chan struct{})}
+		r := setup(t).new(eventflow.NewSink("f", func(ctx context.Context, _ string) error {
+			select {
+			case <-time.After(15 * time.Second):
+				return nil
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}), runner.Store(st))
+		first, second := make(chan runner.Result, 1), make(chan runner.Result, 1)
+		handle := func(id string, to chan runner.Result) {
+			to <- r.Handle(t.Context(), &eventflow.Delivery{Event: eventflow.Event{ID: id, Source: "s"}})
 		}
-	}), runner.Store(st), runner.Lease(3*time.Second))
-	first, second := make(chan runner.Result, 1), make(chan runner.Result, 1)
-	handle := func(id string, to chan runner.Result) {
-		to <- r.Handle(t.Context(), &eventflow.Delivery{Event: eventflow.Event{ID: id, Source: "s"}})
-	}
-	go handle("1", first)
-	time.Sleep(1700 * time.Millisecond) // its renewal began at 1 s; its run ended at 1.5 s
-	go handle("2", second)
-	time.Sleep(200 * time.Millisecond)
-	close(st.gate) // now the store answers: 1 has reached its end
-	res := <-second
-	require.NoError(t, res.Err)
-	require.Equal(t, eventflow.Succeeded, res.Outcome, "2 was cancelled as lost for the sake of 1: %s", res.Reason)
-	require.Equal(t, eventflow.Succeeded, (<-first).Outcome)
+		go handle("1", first)
+		time.Sleep(17 * time.Second) // its renewal began at 10 s; its run ended at 15 s
+		go handle("2", second)
+		synctest.Wait()
+		close(st.gate) // now the store answers: 1 has reached its end
+		res := <-second
+		require.NoError(t, res.Err)
+		require.Equal(t, eventflow.Succeeded, res.Outcome, "2 was cancelled as lost for the sake of 1: %s", res.Reason)
+		require.Equal(t, eventflow.Succeeded, (<-first).Outcome)
+	})
 }

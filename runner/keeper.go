@@ -83,7 +83,9 @@ func (r *FlowRunner) tick() time.Duration {
 		r.delays.pop()
 		switch {
 		case d.lane != nil:
-			d.lane.timed, d.lane.due = false, true
+			d.lane.timed = false
+			// Its batch may have filled up and gone: the wait of the next one is its own.
+			d.lane.due = d.lane.head != nil && !now.Before(d.lane.head.came.Add(r.c.batchWait))
 			r.offer(d.lane, false)
 		default:
 			if d.task.d != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -184,3 +185,63 @@ type codec struct {
 func (codec) ContentType() string                       { return "application/json" }
 func (codec) Encode(v any) ([]byte, error)              { return eventflow.JSON.Encode(v) }
 func (c codec) Decode(ev *eventflow.Event, v any) error { return c.decode(ev, v) }
+
+// counting is a clock that counts how often it is asked.
+type counting struct {
+	eventflow.TimeClock
+	asked atomic.Int64
+}
+
+func (c *counting) Next(after time.Time) time.Time {
+	c.asked.Add(1)
+	return c.TimeClock.Next(after)
+}
+
+func (c *counting) String() string { return "counting" }
+
+// A clock of a second and a month of downtime are 2.6 million fires, which a runner must not walk through one by one.
+func TestTheScanForMissedFiresIsBounded(t *testing.T) {
+	t.Parallel()
+	for mode, ran := range map[runner.MissedMode]int{runner.MissedLatest: 1, runner.MissedAll: 3, runner.MissedNone: 1} {
+		t.Run(mode.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b, st := setup(t), store.NewMemory()
+				var mu sync.Mutex
+				var fires []eventflow.Fire
+				f := eventflow.NewJob("f", func(ctx context.Context) error {
+					mu.Lock()
+					defer mu.Unlock()
+					fires = append(fires, *eventflow.RunFrom(ctx).Fire)
+					return nil
+				})
+				clock := &counting{TimeClock: eventflow.Every(time.Second)}
+				at := runner.At(clock, runner.Missed(mode, 0, 3))
+				stop := b.listen(b.new(f, at, runner.Store(st)))
+				time.Sleep(1500 * time.Millisecond)
+				require.NoError(t, stop())
+				time.Sleep(30 * 24 * time.Hour)
+				fires = nil
+				clock.asked.Store(0)
+				r := b.new(f, at, runner.Store(st))
+				stop = b.listen(r)
+				synctest.Wait()
+				require.NoError(t, stop())
+				require.Less(t, clock.asked.Load(), int64(50_000))
+				require.GreaterOrEqual(t, balanced(t, r).Received, int64(10_000), "counted: at least those that were looked at")
+
+				latest := time.Now().Truncate(time.Second).UTC()
+				if mode == runner.MissedAll { // the fire of this second is due while those are made up for: skipped
+					latest = latest.Add(-time.Second)
+				}
+				require.Len(t, fires, ran)
+				require.Equal(t, latest, fires[ran-1].Nominal)
+				if mode == runner.MissedLatest {
+					require.True(t, fires[0].MissedMore)
+					require.LessOrEqual(t, len(fires[0].Missed), 10_000)
+					require.Equal(t, latest.Add(-time.Second), fires[0].Missed[len(fires[0].Missed)-1])
+				}
+			})
+		})
+	}
+}

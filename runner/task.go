@@ -20,10 +20,11 @@ type task struct {
 	lane *lane               // nil: a lane of its own
 	key  eventflow.Key
 
-	holds bool  // it waits, and its lane with it
-	seq   int64 // grows with each delivery of the runner: the order within its lane
-	index int   // in FlowRunner.tasks
-	next  *task // behind it in its lane
+	holds bool      // it waits, and its lane with it
+	came  time.Time // of a batch flow that waits: when it was received
+	seq   int64     // grows with each delivery of the runner: the order within its lane
+	index int       // in FlowRunner.tasks
+	next  *task     // behind it in its lane
 
 	stage    stage
 	claim    store.Claim
