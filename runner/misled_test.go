@@ -63,10 +63,7 @@ func TestGoexitInAHookRunsNothingAgain(t *testing.T) {
 			}
 		})))
 		stop := b.listen(r)
-		for i := range 200 {
-			b.publish("q", fmt.Sprintf("w%d", i))
-		}
-		synctest.Wait()
+		b.warm()
 		b.publish("q", "x1", "x2", "x3", "x4", "x5")
 		time.Sleep(time.Minute)
 		require.NoError(t, stop())

@@ -69,6 +69,14 @@ func (h *hand) Settle(ds []*eventflow.Delivery, s eventflow.Settlement) {
 	}
 }
 
+// warm hands over 200 quick runs, so that the chunks behind them have several.
+func (h *hand) warm() {
+	for i := range 200 {
+		h.give <- h.deliveries("", fmt.Sprintf("w%d", i))
+		synctest.Wait()
+	}
+}
+
 func (h *hand) deliveries(lane string, ids ...string) (ds []*eventflow.Delivery) {
 	for _, id := range ids {
 		d := &eventflow.Delivery{Event: eventflow.Event{ID: id, Source: "s", Data: []byte(id)}, Lane: lane}
@@ -102,10 +110,7 @@ func TestALostHeadThatIsBackIsNotOvertaken(t *testing.T) {
 		})
 		r = setup(t).new(f, runner.On(h, runner.Named("h")))
 		stop := (&bundle{t: t}).listen(r)
-		for i := range 200 { // quick runs, so that chunks have several
-			h.give <- h.deliveries("", fmt.Sprintf("w%d", i))
-			synctest.Wait()
-		}
+		h.warm()
 		lane = h.deliveries("k", "1", "2", "3")
 		h.give <- lane
 		time.Sleep(time.Minute)
@@ -165,10 +170,7 @@ func laneBehind(t *testing.T, prepare func(st store.Store, first []store.Claim))
 		return nil
 	}), runner.On(b.mem.Subscriber("q"), runner.Named("q")), runner.Store(st))
 	stop := b.listen(r)
-	for i := range 200 { // quick runs, so that chunks have several
-		b.publish("q", fmt.Sprintf("w%d", i))
-	}
-	synctest.Wait()
+	b.warm()
 	prepare(st, []store.Claim{{Key: eventflow.Key{Flow: "f", Binding: "q", Source: "test", ID: "k:1"}}})
 	b.publish("q", "k:1", "k:2", "k:3")
 	time.Sleep(5 * time.Minute)
@@ -249,10 +251,7 @@ func TestWhatIsParkedDoesNotOvertakeAHandBack(t *testing.T) {
 			return nil
 		}), runner.On(b.mem.Subscriber("q"), runner.Named("q")), runner.Store(st))
 		stop := b.listen(r)
-		for i := range 200 { // quick runs, so that chunks have several
-			b.publish("q", fmt.Sprintf("w%d", i))
-		}
-		synctest.Wait()
+		b.warm()
 		require.NoError(t, st.Claim(t.Context(), "another process", 30*time.Second, []store.Claim{{Key: eventflow.Key{Flow: "f", Binding: "q", Source: "test", ID: "k:2"}}}))
 		b.publish("q", "k:1", "k:2")
 		time.Sleep(time.Hour)
@@ -289,10 +288,7 @@ func blockedThenRelieved(t *testing.T, err error) {
 		return nil
 	}), runner.On(b.mem.Subscriber("q")), runner.Store(&lateFinish{store.NewMemory()}), runner.Backoff(func(int) time.Duration { return time.Millisecond }))
 	stop := b.listen(r)
-	for i := range 200 { // quick runs, so that chunks have several
-		b.publish("q", fmt.Sprintf("w%d", i))
-	}
-	synctest.Wait()
+	b.warm()
 	b.publish("q", "k:1", "k:2", "k:3")
 	time.Sleep(time.Hour)
 	require.NoError(t, stop())
@@ -333,10 +329,7 @@ func TestNothingBehindALostHeadThatIsBackOvertakesItsNeighbours(t *testing.T) {
 		})
 		r = setup(t).new(f, runner.On(h, runner.Named("h")))
 		stop := (&bundle{t: t}).listen(r)
-		for i := range 200 { // quick runs, so that chunks have several
-			h.give <- h.deliveries("", fmt.Sprintf("w%d", i))
-			synctest.Wait()
-		}
+		h.warm()
 		lane = h.deliveries("k", "1", "2", "3")
 		h.give <- lane
 		time.Sleep(time.Minute)

@@ -2,7 +2,6 @@ package runner_test
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -237,10 +236,7 @@ func TestResultsOfALaneStayInOrderWhenTheirPublisherWasAway(t *testing.T) {
 		r := b.new(eventflow.NewFlow("f", func(_ context.Context, s string) (string, error) { return s, nil }),
 			runner.On(b.mem.Subscriber("q")), runner.PublishTo(b.mem.Publisher("out")))
 		stop := b.listen(r)
-		for i := range 200 { // quick runs, so that chunks have several
-			b.publish("q", fmt.Sprintf("w%d", i))
-		}
-		synctest.Wait()
+		b.warm()
 		b.publish("q", "k:1", "k:2", "x", "k:3", "k:4", "k:5")
 		time.Sleep(time.Second)
 		require.EqualValues(t, 201, b.mem.Stats("q", "").Acked, "others of the chunk do not wait for it")
@@ -266,10 +262,7 @@ func TestNothingOfALaneIsAcknowledgedBeforeARefusedResultAheadOfIt(t *testing.T)
 		r := b.new(eventflow.NewFlow("f", func(_ context.Context, s string) (string, error) { return s, nil }),
 			runner.On(b.mem.Subscriber("q")), runner.PublishTo(b.mem.Publisher("out")))
 		stop := b.listen(r)
-		for i := range 200 {
-			b.publish("q", fmt.Sprintf("w%d", i))
-		}
-		synctest.Wait()
+		b.warm()
 		b.publish("q", "k:1", "k:2", "k:3")
 		time.Sleep(time.Hour)
 		require.EqualValues(t, 200, b.mem.Stats("q", "").Acked)

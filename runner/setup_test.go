@@ -3,9 +3,11 @@ package runner_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"runtime"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -45,6 +47,15 @@ func (b *bundle) publish(topic string, ids ...string) {
 		evs = append(evs, eventflow.Event{ID: id, Source: "test", Key: key, Data: []byte(id)})
 	}
 	require.NoError(b.t, b.mem.Publisher(topic).Publish(b.t.Context(), evs...))
+}
+
+// warm has 200 quick runs made in a bubble, so that the chunks behind them have several.
+func (b *bundle) warm() {
+	b.t.Helper()
+	for i := range 200 {
+		b.publish("q", fmt.Sprintf("w%d", i))
+	}
+	synctest.Wait()
 }
 
 func (b *bundle) new(f *eventflow.Flow, opts ...runner.Option) *runner.FlowRunner {

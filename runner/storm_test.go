@@ -17,7 +17,10 @@ import (
 )
 
 // generator is an event clock that makes n events as fast as it is asked.
-type generator struct{ n, made int }
+type generator struct {
+	n, made int
+	gave    func(made int) // told after each hand-over, if set
+}
 
 func (g *generator) Next(_ context.Context, want eventflow.Want) ([]*eventflow.Delivery, error) {
 	if g.made == g.n {
@@ -27,6 +30,9 @@ func (g *generator) Next(_ context.Context, want eventflow.Want) ([]*eventflow.D
 	for range min(want.Events, g.n-g.made, 256) {
 		g.made++
 		ds = append(ds, &eventflow.Delivery{Event: eventflow.Event{ID: fmt.Sprint(g.made), Source: "generator", Data: make([]byte, 1024)}})
+	}
+	if g.gave != nil {
+		g.gave(g.made)
 	}
 	return ds, nil
 }
@@ -141,36 +147,36 @@ func heapOf(t *testing.T, n int) uint64 {
 	t.Helper()
 	const window, samples = 256, 10
 	b := setup(t)
-	var mu sync.Mutex // guards ran and quota
-	next := sync.NewCond(&mu)
-	ran, quota := 0, 0
+	var mu sync.Mutex // guards what follows
+	changed := sync.NewCond(&mu)
+	ran, quota, received := 0, 0, 0
+	gave := func(made int) {
+		mu.Lock()
+		defer mu.Unlock()
+		received = made
+		changed.Broadcast()
+	}
 	r := b.new(eventflow.NewSink("heap", func(context.Context, []byte) error {
 		mu.Lock()
 		defer mu.Unlock()
-		for ran++; ran > quota; {
-			next.Wait()
+		ran++
+		changed.Broadcast()
+		for ran > quota {
+			changed.Wait()
 		}
 		return nil
-	}), runner.On(&generator{n: n}, runner.Named("generator")), runner.Store(newStore(10_000/raceScale)), runner.MaxInFlight(window), runner.MaxRuns(8))
+	}), runner.On(&generator{n: n, gave: gave}, runner.Named("generator")), runner.Store(newStore(10_000/raceScale)), runner.MaxInFlight(window), runner.MaxRuns(8))
 	done := make(chan error, 1)
 	go func() { done <- r.Listen(t.Context()) }()
-	until := func(reached func() bool) {
-		for !reached() {
-			time.Sleep(50 * time.Microsecond)
-		}
-	}
 	var sum uint64
 	for step := 2; step <= samples+1; step++ { // by the second the store is full; behind the last more is left than fits
 		mu.Lock()
 		quota = n * step / (samples + 2)
-		next.Broadcast()
+		changed.Broadcast()
+		for ran <= quota || received < quota+window*3/4 { // all that it may, but for what the last quarter waits for
+			changed.Wait()
+		}
 		mu.Unlock()
-		until(func() bool {
-			mu.Lock()
-			defer mu.Unlock()
-			return ran > quota
-		})
-		until(func() bool { return r.Counts().InFlight >= window*3/4 }) // all that it may, but for what the last quarter waits for
 		var m runtime.MemStats
 		runtime.GC()
 		runtime.ReadMemStats(&m)
@@ -178,7 +184,7 @@ func heapOf(t *testing.T, n int) uint64 {
 	}
 	mu.Lock()
 	quota = n
-	next.Broadcast()
+	changed.Broadcast()
 	mu.Unlock()
 	require.NoError(t, <-done)
 	return sum / samples
