@@ -1,6 +1,7 @@
 package eventflow_test
 
 import (
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"strings"
@@ -182,7 +183,7 @@ func TestCronSaysWhatIsWrong(t *testing.T) {
 		{"the machine's own zone as a prefix", eventflow.Cron("TZ=Local 0 3 * * *", nil), "eventflow.Cron location", "time.Local", "time.LoadLocation"},
 		{"the machine's own zone beside a prefix", eventflow.Cron("TZ=UTC 0 3 * * *", time.Local), "eventflow.Cron location", "time.Local", "time.LoadLocation"},
 		{"a prefix that contradicts", eventflow.Cron("TZ=Asia/Tokyo 0 3 * * *", lisbon), "eventflow.Cron location", "Europe/Lisbon", `"Asia/Tokyo"`},
-		{"an empty prefix", eventflow.Cron("CRON_TZ= 0 3 * * *", nil), "eventflow.Cron TZ=", "", "TZ=UTC if you mean UTC"},
+		{"an empty prefix", eventflow.Cron("CRON_TZ= 0 3 * * *", nil), "eventflow.Cron TZ=", "", "UTC if you mean UTC"},
 		{"an unknown zone", eventflow.Cron("TZ=Europe/Atlantis 0 3 * * *", nil), "eventflow.Cron TZ=", "Europe/Atlantis", "time/tzdata"},
 		{"a zone outside the database", eventflow.Cron("TZ=../../etc/passwd 0 3 * * *", nil), "eventflow.Cron TZ=", "../../etc/passwd", "IANA"},
 		{"a name that is no text", eventflow.Cron("0 3 * * *", named("a\x00b")), "eventflow.Cron location", "a\x00b", "without control characters"},
@@ -227,10 +228,20 @@ func TestAClockIsOneForManyGoroutines(t *testing.T) {
 	t.Parallel()
 	clocks := []eventflow.TimeClock{
 		eventflow.Cron("*/5 * * * *", newYork), eventflow.Cron("30 2 * * *", newYork), eventflow.Cron("0 0 29 2 *", lisbon),
+		eventflow.Cron("*/10 30 1,2 L,1-15 * 5#2", newYork, eventflow.RFC5545), eventflow.Cron("30 1,2 * * *", newYork, eventflow.GapSkip, eventflow.OverlapLast),
+		eventflow.EveryDays(1, newYork).At(2, 30), eventflow.EveryMonths(5, lisbon, eventflow.Wall).From(2024, time.August, 31).At(1, 30),
 		eventflow.Every(7 * time.Minute), eventflow.Dates(at("2026-01-01T00:00:00Z"), at("2027-01-01T00:00:00Z")),
 	}
-	instant := func(i int) time.Time { return at("2025-10-01T00:00:00Z").Add(time.Duration(i) * 37 * time.Hour) }
+	rnd := rand.New(rand.NewPCG(20260405, 4))
 	const steps = 200
+	var instants [steps]time.Time
+	for i := range instants {
+		instants[i] = at("2025-10-01T00:00:00Z").Add(time.Duration(rnd.Int64N(int64(500 * 24 * time.Hour))))
+		if i%4 == 0 { // where the clock of New York goes back
+			instants[i] = at("2026-11-01T04:00:00Z").Add(time.Duration(rnd.Int64N(int64(4 * time.Hour))))
+		}
+	}
+	instant := func(i int) time.Time { return instants[i] }
 	var want [steps][]time.Time
 	for i := range want {
 		for _, c := range clocks {
@@ -258,6 +269,7 @@ func TestAClockIsOneForManyGoroutines(t *testing.T) {
 func TestNextAllocatesNothing(t *testing.T) { //nolint:paralleltest // testing.AllocsPerRun forbids it
 	for _, c := range []eventflow.TimeClock{
 		eventflow.Cron("*/5 * * * *", newYork), eventflow.Cron("30 2 8-14 3 0", newYork), eventflow.Cron("0 0 29 2 *", lisbon),
+		eventflow.Cron("* 30 1 LW * 5#5,7L", newYork, eventflow.RFC5545), eventflow.EveryMonths(7, newYork, eventflow.OverlapLast).At(1, 30).SkipShortMonths(),
 		eventflow.Every(time.Hour).Phase(time.Minute), eventflow.Dates(at("2026-01-01T00:00:00Z")),
 	} {
 		after := at("2025-11-02T05:30:00Z")

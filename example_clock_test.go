@@ -45,12 +45,12 @@ func ExampleDates() {
 
 // Summer time begins in Lisbon on 29 March 2026, at 01:00: the clock shows 02:00 next, and 01:30 runs then.
 func ExampleCron() {
-	lisbon, err := time.LoadLocation("Europe/Lisbon")
+	loc, err := time.LoadLocation("Europe/Lisbon")
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	c := eventflow.Cron("30 1 * * *", lisbon)
+	c := eventflow.Cron("30 1 * * *", loc)
 	t := time.Date(2026, time.March, 27, 12, 0, 0, 0, time.UTC)
 	for range 3 {
 		t = c.Next(t)

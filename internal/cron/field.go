@@ -13,25 +13,47 @@ type field struct {
 	names    []string // of the values from min on
 	sunday7  bool     // 7 is another name of 0
 	allowed  string   // one value, for errors
+	more     string   // the forms that special reads, for errors
+	// special reads a form that only this field has, into bits of set.more; ok is false where the text has none.
+	special func(f *field, item string) (more uint64, ok bool, fault *Fault)
+	// appendMore writes those bits, each item with a comma in front.
+	appendMore func(b []byte, more uint64) []byte
 }
 
-var fields = [...]field{
+// The places of a set in Spec and of a field in an expression of six.
+const (
+	second = iota
+	minute
+	hour
+	dom
+	month
+	dow
+	places
+)
+
+var fields = [places]field{
+	{name: "second", min: 0, max: 59, allowed: "0 to 59"},
 	{name: "minute", min: 0, max: 59, allowed: "0 to 59"},
 	{name: "hour", min: 0, max: 23, allowed: "0 to 23"},
-	{name: "day of month", min: 1, max: 31, allowed: "1 to 31"},
+	{
+		name: "day of month", min: 1, max: 31, allowed: "1 to 31", special: domSpecial, appendMore: appendDom,
+		more: ", or L (the last day), L-1 to L-30 (so many days before it), 1W to 31W (the weekday nearest to it), LW (the last weekday)",
+	},
 	{
 		name: "month", min: 1, max: 12, allowed: "1 to 12, or JAN to DEC",
 		names: []string{"JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"},
 	},
 	{
-		name: "day of week", min: 0, max: 6, sunday7: true, allowed: "0 to 7 (0 and 7 are Sunday), or SUN to SAT",
+		name: "day of week", min: 0, max: 6, sunday7: true, allowed: "0 to 7 (0 and 7 are Sunday), or SUN to SAT", special: dowSpecial, appendMore: appendDow,
 		names: []string{"SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"},
+		more:  ", or one of these with #1 to #5 (FRI#2 is the second Friday of the month) or with L (FRIL or 5L is the last one)",
 	},
 }
 
 // set is a field's values.
 type set struct {
 	bits uint64 // bit v is value v
+	more uint64 // what depends on the month's shape: day.go says which bits
 	// star says that the field's text begins with "*", which makes it a wildcard by cron's rules, even in "*/2". That is
 	// why "0-59" and "*" are not the same minute.
 	star bool
@@ -40,28 +62,36 @@ type set struct {
 // size is the number of values of the field.
 func (f *field) size() int { return f.max - f.min + 1 }
 
-// parse reads the field's text: a list of "*", "a" or "a-b", each with or without a "/step". A fault's Field is left to
-// the caller.
-func (f *field) parse(text string) (set, *Fault) {
+// parse reads the field's text, which begins at a byte of the expression: a list of "*", "a" or "a-b", each with or
+// without a "/step", and of the field's own forms.
+func (f *field) parse(text string, at int) (set, *Fault) {
 	s := set{star: strings.HasPrefix(text, "*")}
 	for item := range strings.SplitSeq(text, ",") {
-		b, fault := f.item(item)
+		b, more, fault := f.item(item)
 		if fault != nil {
+			fault.Field, fault.At = f.name, at
 			if item == "" {
 				fault.Value = text // an empty item shows nothing
 			}
 			return set{}, fault
 		}
 		s.bits |= b
+		s.more |= more
+		at += len(item) + 1
 	}
 	return s, nil
 }
 
-func (f *field) item(item string) (uint64, *Fault) {
+func (f *field) item(item string) (b, more uint64, fault *Fault) {
+	if f.special != nil {
+		if more, ok, fault := f.special(f, item); ok {
+			return 0, more, fault
+		}
+	}
 	span, stepText, stepped := strings.Cut(item, "/")
 	low, high, ok := f.span(span, stepped)
 	if !ok {
-		return 0, &Fault{Value: item, Allowed: "*, one of " + f.allowed + ", or a range of them such as a-b; lists of these with single commas; after * or a range a step such as */2"}
+		return 0, 0, &Fault{Value: item, Allowed: "*, one of " + f.allowed + ", or a range of them such as a-b; lists of these with single commas; after * or a range a step such as */2" + f.more}
 	}
 	step := 1
 	if stepped {
@@ -70,14 +100,13 @@ func (f *field) item(item string) (uint64, *Fault) {
 		most := min(high-low+1, f.size())
 		step, ok = number(stepText)
 		if !ok || step < 1 || step > most {
-			return 0, &Fault{Value: item, Allowed: "a step of 1 to " + strconv.Itoa(most) + ", the number of values that it steps through"}
+			return 0, 0, &Fault{Value: item, Allowed: "a step of 1 to " + strconv.Itoa(most) + ", the number of values that it steps through"}
 		}
 	}
-	var b uint64
 	for v := low; v <= high; v += step {
 		b |= 1 << ((v-f.min)%f.size() + f.min)
 	}
-	return b, nil
+	return b, 0, nil
 }
 
 // span reads what stands before a step. A range that wraps ends beyond the field's last value.
@@ -139,22 +168,37 @@ func number(text string) (n int, ok bool) {
 
 // appendSet writes a set so that parse gives the same set, and two equal sets the same text.
 func (f *field) appendSet(b []byte, s set) []byte {
-	if !s.star {
-		return appendList(b, s.bits)
+	start := len(b)
+	if s.star {
+		b = f.appendStar(b, s.bits)
+	} else {
+		b = appendList(b, s.bits)
 	}
+	if s.more != 0 {
+		if len(b) > start {
+			b = append(b, ',')
+		}
+		b = f.appendMore(b, s.more)
+		b = b[:len(b)-1]
+	}
+	return b
+}
+
+// appendStar writes what begins with "*": the smallest step whose values the set has, and the rest.
+func (f *field) appendStar(b []byte, values uint64) []byte {
 	b = append(b, '*')
 	for step := 1; ; step++ {
 		var every uint64
 		for v := f.min; v <= f.max; v += step {
 			every |= 1 << v
 		}
-		if every&^s.bits != 0 {
+		if every&^values != 0 {
 			continue
 		}
 		if step > 1 {
 			b = strconv.AppendInt(append(b, '/'), int64(step), 10)
 		}
-		if rest := s.bits &^ every; rest != 0 {
+		if rest := values &^ every; rest != 0 {
 			b = appendList(append(b, ','), rest)
 		}
 		return b

@@ -1,39 +1,35 @@
-// Package cron is the engine under eventflow.Cron: it reads an expression into bit masks and finds the next instant at
-// which a wall clock of a zone agrees with them.
+// Package cron is the engine under eventflow's calendar clocks: it finds the next instant at which a wall clock of a zone
+// shows one of a set of readings, and it reads cron expressions, which are such sets, into bit masks.
 //
 // A zone is a row of periods of constant offset. Inside one, wall time is UTC plus a constant, so the next reading is
-// civil arithmetic on the masks, and nothing is ambiguous. Only where two periods meet does the clock jump over
-// readings (a gap) or show them a second time (an overlap), and there a policy decides. Three files follow that
-// division: spec.go knows readings and no zones, zone.go knows periods and no masks, next.go puts them together.
+// civil arithmetic, and nothing is ambiguous. Only where two periods meet does the clock jump over readings (a gap) or
+// show them a second time (an overlap), and there a policy decides. The files follow that division: spec.go and day.go
+// know readings and no zones, zone.go knows periods and no readings, next.go and place.go put them together.
 package cron
 
-import "math/bits"
+import (
+	"math/bits"
+	"time"
+)
 
 // maxYear is the last year that RFC 3339 can write, and so the last in which a fire has a name.
 const maxYear = 9999
 
 // Spec is a parsed expression. It is immutable; the zero Spec matches nothing.
 type Spec struct {
-	minute, hour, dom, month, dow set
+	sets [places]set
 
 	// either: a day matches when its day of month or its day of week does, because neither begins with "*".
 	either bool
-	gap    Gap
-	over   Overlap
 	// weekdays has, for each weekday on which a month may begin, the days of month whose weekday matches.
 	weekdays [7]uint32
 }
 
-func newSpec(sets [len(fields)]set) Spec {
-	s := Spec{minute: sets[0], hour: sets[1], dom: sets[2], month: sets[3], dow: sets[4]}
-	s.either = !s.dom.star && !s.dow.star
-	s.gap, s.over = GapAfter, OverlapFirst
-	if s.minute.star || s.hour.star {
-		s.gap, s.over = GapSkip, OverlapBoth
-	}
+func newSpec(sets [places]set, both bool) Spec {
+	s := Spec{sets: sets, either: !both && !sets[dom].star && !sets[dow].star}
 	for first := range s.weekdays {
 		for d := 1; d <= 31; d++ {
-			if s.dow.bits>>((first+d-1)%7)&1 == 1 {
+			if sets[dow].bits>>((first+d-1)%7)&1 == 1 {
 				s.weekdays[first] |= 1 << d
 			}
 		}
@@ -41,78 +37,105 @@ func newSpec(sets [len(fields)]set) Spec {
 	return s
 }
 
-// possible reports whether any day of any year matches.
+// Wildcard reports whether it is a wildcard job: one with a time field that begins with "*". Vixie's rule, made for five
+// fields, means the minute and the hour; a second that begins with "*" has a rhythm as well.
+func (s *Spec) Wildcard() bool {
+	return s.sets[second].star || s.sets[minute].star || s.sets[hour].star
+}
+
+// BothDays reports whether neither day field begins with "*" and a day must match both all the same.
+func (s *Spec) BothDays() bool { return !s.either && !s.sets[dom].star && !s.sets[dow].star }
+
+// Next gives the first fire strictly after the instant; see the function Next.
+func (s *Spec) Next(after time.Time, loc *time.Location, d DST) time.Time {
+	return Next(s, d.For(s.Wildcard()), after, loc)
+}
+
+// possible reports whether any day of any year matches: whether any month of any shape has one.
 func (s *Spec) possible() bool {
-	if s.either {
-		return true // every month has every weekday
-	}
 	for m := 1; m <= 12; m++ {
-		if s.month.bits>>m&1 == 1 && s.dom.bits&daysUpTo(daysIn(2000, m)) != 0 {
-			return true
+		if s.sets[month].bits>>m&1 == 0 {
+			continue
+		}
+		for first := range 7 {
+			if s.days(daysIn(2000, m), first)|s.days(daysIn(2001, m), first) != 0 {
+				return true
+			}
 		}
 	}
 	return false
 }
 
-// reading gives the first wall-clock reading at or after w that matches, both in seconds as if the wall clock were UTC;
+// Reading gives the first wall-clock reading at or after w that matches, both in seconds as if the wall clock were UTC;
 // false when there is none up to the year 9999.
-func (s *Spec) reading(w int64) (int64, bool) {
+func (s *Spec) Reading(w int64) (int64, bool) {
 	day := floorDiv(w, daySeconds)
-	minute := int(w-day*daySeconds+59) / 60 // of the day; 1440 is beyond its last
-	year, month, dom := date(day)
-	first := day - int64(dom-1)
-	for year <= maxYear {
-		for days := s.days(year, month, first) &^ daysUpTo(dom-1); days != 0; days &= days - 1 {
-			d := bits.TrailingZeros64(days)
-			if d != dom {
-				minute = 0
+	tod := int(w - day*daySeconds)
+	y, m, d := date(day)
+	first := day - int64(d-1)
+	if s.sets[month].bits>>m&1 == 0 {
+		d = 32 // none of this month
+	}
+	for y <= maxYear {
+		for days := s.days(daysIn(y, m), weekday(first)) &^ daysUpTo(d-1); days != 0; days &= days - 1 {
+			at := bits.TrailingZeros64(days)
+			if at != d {
+				tod = 0
 			}
-			if m, ok := s.minuteOfDay(minute); ok {
-				return (first+int64(d-1))*daySeconds + int64(m)*60, true
+			if t, ok := s.timeOfDay(tod); ok {
+				return (first+int64(at-1))*daySeconds + int64(t), true
 			}
 		}
 		// The next month that the mask has, this year or next.
-		if later := s.month.bits >> (month + 1); later != 0 {
-			month += 1 + bits.TrailingZeros64(later)
+		if later := s.sets[month].bits >> (m + 1); later != 0 {
+			m += 1 + bits.TrailingZeros64(later)
 		} else {
-			year, month = year+1, bits.TrailingZeros64(s.month.bits)
-			if month > 12 {
+			y, m = y+1, bits.TrailingZeros64(s.sets[month].bits)
+			if m > 12 {
 				break // an empty mask
 			}
 		}
-		first, dom, minute = dayOf(year, month), 1, 0
+		first, d, tod = dayOf(y, m), 1, 0
 	}
 	return 0, false
 }
 
-// days gives the days of a month that match, bit d for day d. Rules that depend on the month's shape (its last day, its
-// nearest weekday, its second Friday) belong here.
-func (s *Spec) days(year int64, month int, first int64) uint64 {
-	if s.month.bits>>month&1 == 0 {
-		return 0
+// days gives the days that match, bit d for day d, of a month of so many days whose first day is a weekday.
+func (s *Spec) days(size, first int) uint64 {
+	inMonth, inWeek := s.sets[dom].bits, uint64(s.weekdays[first])
+	if more := s.sets[dom].more; more != 0 {
+		inMonth |= domDays(more, size, first)
 	}
-	days := s.dom.bits
-	if dow := uint64(s.weekdays[weekday(first)]); s.either {
-		days |= dow
+	if more := s.sets[dow].more; more != 0 {
+		inWeek |= dowDays(more, size, first)
+	}
+	if s.either {
+		inMonth |= inWeek
 	} else {
-		days &= dow
+		inMonth &= inWeek
 	}
-	return days & daysUpTo(daysIn(year, month))
+	return inMonth & daysUpTo(size)
 }
 
-// minuteOfDay gives the first matching minute of a day at or after m.
-func (s *Spec) minuteOfDay(m int) (int, bool) {
-	hour, minute := m/60, m%60
-	if s.hour.bits>>hour&1 == 1 {
-		if later := s.minute.bits >> minute; later != 0 {
-			return m + bits.TrailingZeros64(later), true
+// timeOfDay gives the first matching second of a day at or after t.
+func (s *Spec) timeOfDay(t int) (int, bool) {
+	h, m := t/3600, t/60%60
+	hours, minutes, seconds := s.sets[hour].bits, s.sets[minute].bits, s.sets[second].bits
+	if hours>>h&1 == 1 {
+		if minutes>>m&1 == 1 {
+			if later := seconds >> (t % 60); later != 0 {
+				return t + bits.TrailingZeros64(later), true
+			}
+		}
+		if later := minutes >> (m + 1); later != 0 {
+			return h*3600 + (m+1+bits.TrailingZeros64(later))*60 + bits.TrailingZeros64(seconds), true
 		}
 	}
-	later := s.hour.bits >> (hour + 1)
-	if later == 0 || s.minute.bits == 0 {
+	later := hours >> (h + 1)
+	if later == 0 {
 		return 0, false
 	}
-	return (hour+1+bits.TrailingZeros64(later))*60 + bits.TrailingZeros64(s.minute.bits), true
+	return (h+1+bits.TrailingZeros64(later))*3600 + bits.TrailingZeros64(minutes)*60 + bits.TrailingZeros64(seconds), true
 }
 
 // daysUpTo has bits 1 to d.
