@@ -39,7 +39,9 @@ func (m *Memory) fire(c *Claim, i int32) {
 		r.slot = &slot{c.Key.Flow, c.Fire.Overlap}
 		m.slots[*r.slot] = i
 	}
-	m.cursors.move(clockName{c.Key.Flow, c.Key.Binding}, c.Fire.Definition, c.Fire.Nominal)
+	if c.Fire.Definition != "" {
+		m.cursors.move(clockName{c.Key.Flow, c.Key.Binding}, c.Fire.Definition, c.Fire.Nominal)
+	}
 }
 
 // freeSlot gives back the slot that r holds. One that another run took, after r's lease lapsed, is that run's.

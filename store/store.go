@@ -16,7 +16,8 @@ import (
 )
 
 // Store is what a runner needs. Calls take slices, so that one round trip or one transaction serves a whole chunk. A
-// Store is used by many goroutines and several runners at once.
+// Store is used by many goroutines and several runners at once. What a store may offer besides are interfaces of their
+// own, which are asked for by type assertion: [History] and [Listeners].
 //
 // An error of a call means that nothing of it is certain: the runner holds its events and asks again, with backoff. It
 // never runs unclaimed.
@@ -61,7 +62,7 @@ type Claim struct {
 
 // Fire is what the claim of a fire needs in the same transaction.
 type Fire struct {
-	Definition string    // of the clock: its canonical text's hash; the cursor belongs to it
+	Definition string    // of the clock: its canonical text's hash; the cursor belongs to it; "": no cursor moves
 	Nominal    time.Time // the cursor moves here when it is newer
 	NotBefore  time.Time // by the store's clock; zero: at once
 	Overlap    string    // the slot of its flow that one live run may hold; "": runs may overlap
@@ -116,6 +117,17 @@ type Finish struct {
 
 	Fenced bool // the answer: the claim had been taken over, and nothing was written
 }
+
+// ErrDiskFull is matched by the error of a store that has no room left on its disk. Nothing was written; it answers again
+// when there is room.
+var ErrDiskFull = errors.New("store: disk is full")
+
+// ErrReadOnly is matched by the error of a store that may not be written.
+var ErrReadOnly = errors.New("store: read-only")
+
+// ErrForeign is matched by the error of opening a file or a database that holds something that is not a store. Nothing
+// of it was changed. It is final: it comes with eventflow.ErrFatal.
+var ErrForeign = errors.New("store: holds something else")
 
 // ErrFull is matched by the error of a store that may forget nothing of what it holds and has room for no more.
 var ErrFull = errors.New("store: full of unfinished keys")

@@ -332,14 +332,21 @@ var faults = []struct {
 	{"every definition keeps its cursor", func(s store.Store) *faulty {
 		f := asking(func(c *store.Claim) {
 			if c.Fire != nil {
-				c.Fire.Definition = ""
+				c.Fire.Definition = "v"
 			}
 		})(s)
 		f.cursor = func(ctx context.Context, flow, clock, _ string) (time.Time, error) {
-			return s.Cursor(ctx, flow, clock, "")
+			return s.Cursor(ctx, flow, clock, "v")
 		}
 		return f
 	}, "RedefinedClockStartsOver"},
+	{"a fire without a definition is the clock's", func(s store.Store) *faulty {
+		return asking(func(c *store.Claim) {
+			if c.Fire != nil && c.Fire.Definition == "" {
+				c.Fire.Definition = "v1"
+			}
+		})(s)
+	}, "FireWithoutDefinitionMovesNoCursor"},
 	{"cursors end with their runs", func(s store.Store) *faulty {
 		over := false
 		f := finishing(func(*store.Finish) { over = true })(s)

@@ -49,6 +49,16 @@ var fireRules = []rule{
 		s.claimAll(alice, long, []store.Claim{fire(flow, nightly, 7), fire(flow, nightly, 6)})
 		s.wantCursor(flow, nightly, "v1", nominal(7))
 	}},
+	{Name: "FireWithoutDefinitionMovesNoCursor", Run: func(t T, h Harness) {
+		// One that a scheduler of the user's own started under the name of a clock: where the clock was is not its business.
+		s := open(t, h)
+		s.grantedFire(alice, long, fire(flow, nightly, 5))
+		other := fire(flow, nightly, 7)
+		other.Fire.Definition = ""
+		s.grantedFire(alice, long, other)
+		s.wantCursor(flow, nightly, "v1", nominal(5))
+		s.wantCursor(flow, nightly, "", time.Time{})
+	}},
 	{Name: "CursorBelongsToFlowAndClock", Run: func(t T, h Harness) {
 		s := open(t, h)
 		s.grantedFire(alice, long, fire(flow, nightly, 3))
