@@ -87,13 +87,24 @@ func joinBatch(bad BatchError, kept []int, err error) error {
 		}
 	case len(bad.Items) == 0 && (!partial || len(own.items()) > 0):
 		return err
-	default: // it names no item of ours: every item failed, and none that cannot be decoded may pass for done
+	case !partial && !decided(err):
+		return err // a plain failure: nobody knows whose. Who called halves the batch, and what cannot be decoded comes up
+	default: // it names no item of ours, or is meant for all: none that cannot be decoded may pass for done
 		for _, i := range kept {
 			bad.Add(i, err)
 		}
 	}
 	slices.SortStableFunc(bad.Items, func(a, b ItemError) int { return a.Index - b.Index })
 	return bad.Err()
+}
+
+// decided reports whether a flow's error says what becomes of its events.
+func decided(err error) bool {
+	var (
+		skip *SkipError
+		busy *BusyError
+	)
+	return errors.As(err, &skip) || errors.As(err, &busy)
 }
 
 // Many as a flow's result publishes each element as an event of its own. A plain slice is one payload. A nil pointer

@@ -127,7 +127,6 @@ func TestAFlowThatNamesNoItemOfItsOwnFailsThemAll(t *testing.T) {
 		"an index beyond its batch":    itemsFailed(2),
 		"beyond, and one that is good": itemsFailed(0, 2),
 		"below zero":                   itemsFailed(-1),
-		"no BatchError":                errBoom,
 		"an empty one, wrapped":        errors.Join(errBoom, &eventflow.BatchError{}),
 		"a nil one, wrapped":           fmt.Errorf("sum: %w", (*eventflow.BatchError)(nil)),
 	} {
@@ -148,6 +147,14 @@ func TestAFlowThatNamesNoItemOfItsOwnFailsThemAll(t *testing.T) {
 		require.Equal(t, flow, err, "%s: the runner sees what the flow said", what)
 		require.Empty(t, out, what)
 	}
+}
+
+// Whoever called halves the batch until what failed is alone; naming the others would count an attempt for each of them.
+func TestAPlainFailureNamesNobodyBesideWhatCannotBeDecoded(t *testing.T) {
+	t.Parallel()
+	_, out, err := batchCall(t, errBoom, "1", "x", "3")
+	require.Equal(t, errBoom, err)
+	require.Empty(t, out)
 }
 
 func TestOneErrorOfTheWholeBatchIsThatOfEveryItem(t *testing.T) {

@@ -37,7 +37,7 @@ func Dates(ts ...time.Time) *DatesClock {
 	}
 	slices.SortFunc(c.dates, time.Time.Compare)
 	c.dates = slices.Compact(c.dates)
-	c.text = datesText(c.dates)
+	c.text = datesName(c.dates)
 	if c.err != nil {
 		c.dates = nil
 	}
@@ -56,6 +56,17 @@ func (c *DatesClock) Next(after time.Time) time.Time {
 	return c.dates[i]
 }
 
+// StartDate is the first date, the zero time when there is none.
+func (c *DatesClock) StartDate() time.Time { return c.Next(time.Time{}) }
+
+// EndDate is the last date, the zero time when there is none.
+func (c *DatesClock) EndDate() time.Time {
+	if len(c.dates) == 0 {
+		return time.Time{}
+	}
+	return c.dates[len(c.dates)-1]
+}
+
 // Err is a *[ConfigError] when there are no dates or one cannot be, else nil.
 func (c *DatesClock) Err() error {
 	if c.err == nil && len(c.dates) == 0 { // the zero DatesClock
@@ -66,13 +77,19 @@ func (c *DatesClock) Err() error {
 
 // String gives the canonical text, the clock's name where it has no other: the dates in UTC, as in
 // "dates(2026-03-01T09:00:00Z,2026-06-01T08:00:00Z)". A list that would make it longer than 128 bytes is written as its
-// number, its first and last date and a hash of all of them.
+// number, its first and last date and a hash of all of them; [DatesClock.MarshalText] gives them all.
 func (c *DatesClock) String() string {
 	if c.text == "" {
 		return "dates()"
 	}
 	return c.text
 }
+
+// MarshalText gives the whole canonical text, which [ParseClock] reads, however long. A clock with an Err has none.
+func (c *DatesClock) MarshalText() ([]byte, error) { return []byte(datesText(c.dates)), c.Err() }
+
+// UnmarshalText takes a canonical text. It is for a new DatesClock: it must not be called on one that is in use.
+func (c *DatesClock) UnmarshalText(text []byte) error { return unmarshalClock(c, text) }
 
 func datesText(ts []time.Time) string {
 	var b strings.Builder
@@ -84,7 +101,12 @@ func datesText(ts []time.Time) string {
 		b.WriteString(t.Format(time.RFC3339Nano))
 	}
 	b.WriteByte(')')
-	text := b.String()
+	return b.String()
+}
+
+// datesName is the text when it is short enough for a name.
+func datesName(ts []time.Time) string {
+	text := datesText(ts)
 	if len(text) <= maxName {
 		return text
 	}

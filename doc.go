@@ -21,9 +21,13 @@
 //
 // # Clocks
 //
-// What starts a flow is a clock. A [TimeClock] computes instants, as [Every], [Cron] and [Dates] do; it is pure, so that
-// replicas and restarts agree on every fire. An [EventClock] waits for events; a [Subscriber] of a broker's topic is one.
-// Types of your own may be either.
+// What starts a flow is a clock. A [TimeClock] computes instants, as [Every], [Cron], [EveryDays] and its like, [RRule]
+// and [Dates] do; it is pure, so that replicas and restarts agree on every fire. An [EventClock] waits for events; a
+// [Subscriber] of a broker's topic is one. Types of your own may be either.
+//
+// Several clocks are a [Schedule]: [Entry] gives each a name, bounds, parameters and labels, a [Filter] says which fires
+// pass, an [Adjustment] where they are moved, and [Preview] tells a person what will run and what will not, and why. A
+// clock's String is its name; MarshalText gives its whole text, and [ParseClock] the clock of a text.
 //
 // # Events and deliveries
 //

@@ -117,7 +117,8 @@ type BusyError struct{ After time.Duration }
 
 func (e *BusyError) Error() string { return fmt.Sprintf("busy, try again in %v", e.After) }
 
-// Skip ends the run as Skipped, for the reason given: the event is acknowledged, nothing is published.
+// Skip ends the run as Skipped, for the reason given: the event is acknowledged, nothing is published. Reasons are
+// counted: let there be few. A runner keeps the first 256 bytes.
 func Skip(reason string) error { return &SkipError{Reason: reason} }
 
 // SkipError is what [Skip] returns.

@@ -77,6 +77,12 @@ func (c *IntervalClock) String() string {
 	return "every(" + c.interval.String() + ")"
 }
 
+// MarshalText gives the canonical text, which [ParseClock] reads. A clock with an Err has none.
+func (c *IntervalClock) MarshalText() ([]byte, error) { return []byte(c.String()), c.Err() }
+
+// UnmarshalText takes a canonical text. It is for a new IntervalClock: it must not be called on one that is in use.
+func (c *IntervalClock) UnmarshalText(text []byte) error { return unmarshalClock(c, text) }
+
 // lastFire is the last second of the year 9999, the last that RFC 3339 can write and so the last in which a fire has a
 // name.
 const lastFire = 253402300799

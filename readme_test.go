@@ -28,7 +28,7 @@ import (
 
 // readmeFree are the names that the README's fragments take from their surroundings. All others are the first
 // program's, or their own.
-const readmeFree = `ctx context.Context, mem *broker.Memory, r *runner.FlowRunner, delivery *eventflow.Delivery, ev eventflow.Event, nominal time.Time`
+const readmeFree = `ctx context.Context, mem *broker.Memory, r *runner.FlowRunner, delivery *eventflow.Delivery, ev eventflow.Event, nominal, from time.Time, lisbon, newYork *time.Location`
 
 // A ```go block of the README that begins with "package" is a file as it stands; any other is a fragment. A fragment's
 // leading declarations of types are put beside the program, and what follows them into a function whose parameters are
@@ -123,6 +123,10 @@ func checkCommand(t *testing.T, line string) {
 		if len(words) > 2 {
 			require.Contains(t, string(script), "run_"+words[2]+"()", "%s", line)
 		}
+	case strings.HasPrefix(line, "scripts/with-servers "):
+		_, err := os.Stat("scripts/servers/" + words[1] + ".sh")
+		require.NoError(t, err, "%s", line)
+		checkCommand(t, line[strings.Index(line, " -- ")+4:])
 	case strings.HasPrefix(line, ".cache/bin/golangci-lint "):
 		script, err := os.ReadFile(".ci/run")
 		require.NoError(t, err)
@@ -136,9 +140,9 @@ func checkCommand(t *testing.T, line string) {
 func TestDocumentedDefaultsAreInForce(t *testing.T) {
 	t.Parallel()
 	thumbnail := eventflow.NewSink("thumbnail", func(context.Context, string) error { return nil })
-	lisbon, err := time.LoadLocation("Europe/Lisbon")
+	zone, err := time.LoadLocation("Europe/Lisbon")
 	require.NoError(t, err)
-	r, err := runner.New(thumbnail, runner.On(broker.NewMemory().Subscriber("uploads")), runner.At(eventflow.Cron("0 3 * * *", lisbon)))
+	r, err := runner.New(thumbnail, runner.On(broker.NewMemory().Subscriber("uploads")), runner.At(eventflow.Cron("0 3 * * *", zone)))
 	require.NoError(t, err)
 	require.Contains(t, readmeBlocks(t, "text"), r.String())
 
@@ -245,7 +249,8 @@ func wrapFragment(t *testing.T, n int, code string) string {
 	var imports strings.Builder
 	whole := head + statements + uses.String() + "}\n"
 	for _, path := range []string{
-		"context", "fmt", "time", "github.com/eventflow-go/eventflow", "github.com/eventflow-go/eventflow/broker", "github.com/eventflow-go/eventflow/runner",
+		"context", "fmt", "log", "time", "github.com/eventflow-go/eventflow", "github.com/eventflow-go/eventflow/broker", "github.com/eventflow-go/eventflow/runner",
+		"github.com/eventflow-go/eventflow/store/sqlite",
 	} {
 		if strings.Contains(whole, path[strings.LastIndex(path, "/")+1:]+".") {
 			fmt.Fprintf(&imports, "import %q\n", path)

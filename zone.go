@@ -64,10 +64,14 @@ func zoneName(loc *time.Location) string {
 	if known, ok := knownOffset(name); !fixed || ok && known == offset {
 		return text
 	}
-	if t := time.Unix(0, 0).In(loc); offset%60 != 0 {
-		return text + t.Format("-07:00:00")
+	sign, size := "+", time.Unix(int64(offset), 0).UTC()
+	if offset < 0 { // package time's own format loses the sign of less than a minute
+		sign, size = "-", time.Unix(-int64(offset), 0).UTC()
 	}
-	return text + time.Unix(0, 0).In(loc).Format("-07:00")
+	if offset%60 != 0 {
+		return text + sign + size.Format("15:04:05")
+	}
+	return text + sign + size.Format("15:04")
 }
 
 // knownOffset gives the offset of those zones of the IANA database that never change it.
@@ -76,6 +80,12 @@ func knownOffset(name string) (seconds int, ok bool) {
 	switch name {
 	case "UTC", "GMT", "Zulu", "Universal", "Greenwich", "UCT", "GMT0":
 		return 0, true
+	case "EST": // these were zones of one offset up to release 2024a of the database, and are links to changing ones since
+		return -5 * 3600, true
+	case "MST":
+		return -7 * 3600, true
+	case "HST":
+		return -10 * 3600, true
 	}
 	hours, found := strings.CutPrefix(name, "GMT")
 	n, err := strconv.Atoi(hours)
