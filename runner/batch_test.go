@@ -175,6 +175,32 @@ func TestAPoisonInABatchIsIsolatedByHalving(t *testing.T) {
 	}
 }
 
+func TestWhatCannotBeDecodedDoesNotTakeItsBatchAlong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t)
+		runs := 0
+		f := eventflow.NewSink("f", func(_ context.Context, batch eventflow.Batch[int]) error {
+			if runs++; len(batch) > 1 {
+				return errors.New("too many at once")
+			}
+			return nil
+		})
+		in := b.mem.Publisher("q")
+		for i, data := range []string{"1", "2", "x"} {
+			require.NoError(t, in.Publish(t.Context(), eventflow.Event{ID: fmt.Sprint(i), Key: "k", Data: []byte(data)}))
+		}
+		r := b.new(f, runner.On(b.mem.Subscriber("q")), runner.MaxAttempts(3))
+		stop := b.listen(r)
+		time.Sleep(time.Hour)
+		require.NoError(t, stop())
+		dead := b.mem.DeadLetters("q")
+		require.Len(t, dead, 1)
+		require.Equal(t, "2", dead[0].Event.ID)
+		require.EqualValues(t, 2, balanced(t, r).Outcomes[eventflow.Succeeded])
+	})
+}
+
 func TestABatchsResultsBelongToAllItsEvents(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

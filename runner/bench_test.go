@@ -17,11 +17,12 @@ import (
 	"github.com/eventflow-go/eventflow/store"
 )
 
-// The yardstick of these benchmarks is a buffered channel that carries the same payload in the same run: five rounds of
-// each in turn, the medians of their ratios. Absolute times say more about the machine than about the code.
+// The yardstick of these benchmarks is a buffered channel that carries the same payload in the same run: fifteen rounds
+// of each in turn, the medians of their ratios; single rounds differ by a tenth, most of it where the collector's cycles
+// fall. Absolute times say more about the machine than about the code.
 
 const (
-	benchRounds = 5
+	benchRounds = 15
 	benchEvents = 300_000
 	benchWindow = 1024
 )

@@ -3,7 +3,8 @@ package runner
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
+	"log/slog"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -44,14 +45,13 @@ func (r *FlowRunner) bury(c *chunk, ts []*task) {
 			t.buried = t.d != nil && !t.d.Open() && !t.d.Lost()
 			t.verdict = t.ended
 			r.faults.clear(r.logger(), reasonDead)
-			r.logger().Warn("event is dead-lettered", "flow", r.flow.Name(), "run", t.key.String(), "reason", t.ended.reason, "attempts", t.tried, "error", t.ended.err)
+			r.sayEnd(slog.LevelWarn, "event is dead-lettered", t)
 		case errors.Is(err, eventflow.ErrLockLost):
 			t.verdict = handBack(reasonLost, 0)
 		case errors.Is(err, eventflow.ErrNoDeadLetters) && t.d != nil && !t.d.Bound():
 			t.ended.outcome = eventflow.Failed // no broker stands behind it, and nobody named another place
 			t.verdict = t.ended
-			r.logger().Error("event has failed, and there is no place for its dead letter",
-				"flow", r.flow.Name(), "run", t.key.String(), "reason", t.ended.reason, "attempts", t.tried, "error", t.ended.err)
+			r.sayEnd(slog.LevelError, "event has failed, and there is no place for its dead letter", t)
 		default:
 			r.faults.say(r.logger(), reasonDead, "dead letters cannot be written; their lanes stand still until they can", err)
 			r.wait(t, turnBury, reasonDead, err)
@@ -139,7 +139,7 @@ func errorClass(err error) string {
 	for {
 		inner := errors.Unwrap(err)
 		if inner == nil {
-			return fmt.Sprintf("%T", err)
+			return reflect.TypeOf(err).String()
 		}
 		err = inner
 	}

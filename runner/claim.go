@@ -14,18 +14,22 @@ import (
 // their verdict. It gives false when the runner stopped before the store answered.
 func (r *FlowRunner) claim(c *chunk) bool {
 	c.run, c.claims = c.run[:0], c.claims[:0]
+	sure := r.makeSure(c)
 	for _, t := range c.tasks {
 		t.verdict = verdict{}
 		if t.leased.Load() == 0 {
 			c.claims = append(c.claims, store.Claim{Key: t.key, Fire: t.claim.Fire})
 		}
 	}
-	if len(c.claims) > 0 && r.c.store != nil && !r.claimAll(c) {
+	if !sure || len(c.claims) > 0 && r.c.store != nil && !r.ask(c, nil) {
 		for _, t := range c.tasks {
 			t.verdict = handBack(reasonShutdown, 0)
 			t.verdict.err = c.err
 		}
 		return false
+	}
+	if c.start.IsZero() {
+		c.start = r.asked(c.claims)
 	}
 	sent := monotonicAt(c.start) // of the claim that was answered
 	var stopped *lane
@@ -57,6 +61,75 @@ func (r *FlowRunner) claim(c *chunk) bool {
 	return true
 }
 
+// answeredLate begins the runs of a chunk that a store granted. A claim whose answer took most of its lease may be over
+// before the keeper looks at it.
+func (r *FlowRunner) answeredLate(c *chunk) {
+	sent, now := monotonicAt(c.start), time.Now()
+	took := now.Sub(c.start)
+	c.slow, c.start = took > watchEvery, now
+	if took < r.c.lease-r.c.lease/leaseLeft {
+		r.faults.clear(r.logger(), "lease")
+		return
+	}
+	for _, t := range c.run {
+		if t.leased.Load() == sent {
+			t.fenced.Store(true)
+		}
+	}
+	r.faults.say(r.logger(), "lease", "the store takes as long to grant claims as the Lease lasts; nothing runs until it is faster, or Lease longer", errLate)
+	c.pause(fullJitter(time.Second, time.Second, 1)) // it is asked again at once
+}
+
+var errLate = errors.New("runner: claims are answered too late")
+
+// makeSure asks the store about claims of which it is not known whether they were given up: it did not answer when they
+// were, and may have done it all the same. It gives false when the runner stopped before the store answered.
+func (r *FlowRunner) makeSure(c *chunk) bool {
+	var claims []*store.Claim
+	for _, t := range c.tasks {
+		if t.unsure {
+			claims = append(claims, &t.claim)
+		}
+	}
+	if claims == nil {
+		return true
+	}
+	r.mu.Lock() // the keeper reads claims that are leased
+	for _, t := range c.tasks {
+		if t.unsure {
+			t.leased.Store(0)
+		}
+	}
+	r.unlock()
+	c.start = time.Now()
+	if !r.ask(c, claims) {
+		for _, t := range c.tasks {
+			if t.unsure {
+				t.leased.Store(base0) // what hands it back gives it up once more
+			}
+		}
+		return false
+	}
+	for _, t := range c.tasks {
+		if t.unsure && t.claim.Status == store.Granted {
+			t.leased.Store(monotonicAt(c.start))
+		}
+		t.unsure = false
+	}
+	return true
+}
+
+// asked gives when the runner's own store granted one of the claims. It lies in this process and has just read the clock:
+// reading it again would be a twentieth of an event's way.
+func (r *FlowRunner) asked(cs []store.Claim) time.Time {
+	for i := range cs {
+		if cs[i].Status == store.Granted {
+			return cs[i].Until.Add(-r.c.lease)
+		}
+	}
+	return time.Now()
+}
+
 // died reports whether a run of the task died with its process: it may be what killed it, so it runs with no other of
 // its chunk at stake.
 func (t *task) died() bool {
@@ -64,11 +137,16 @@ func (t *task) died() bool {
 	return t.claim.Attempts > known && !t.solo
 }
 
-// claimAll asks until the store answers: nothing runs unclaimed. A full store is asked for less. One that says it will
-// never answer ends the runner.
-func (r *FlowRunner) claimAll(c *chunk) bool {
+// ask claims what is in c.claims, or renews, until the store answers: nothing runs unclaimed. A full store is asked for
+// less. One that says it will never answer ends the runner.
+func (r *FlowRunner) ask(c *chunk, renew []*store.Claim) bool {
 	for n := 1; ; n++ {
-		err := r.c.store.Claim(c.asking, r.c.owner, r.c.lease, c.claims)
+		var err error
+		if renew != nil {
+			err = r.c.store.Renew(c.asking, r.c.owner, r.c.lease, renew)
+		} else {
+			err = r.c.store.Claim(c.asking, r.c.owner, r.c.lease, c.claims)
+		}
 		if err == nil {
 			r.faults.clear(r.logger(), "store")
 			return true
@@ -79,7 +157,12 @@ func (r *FlowRunner) claimAll(c *chunk) bool {
 		}
 		if errors.Is(err, eventflow.ErrFatal) || errors.Is(err, eventflow.ErrClosed) {
 			c.err = fmt.Errorf("runner: store of flow %q: %w", r.flow.Name(), err)
+			r.mu.Lock()
 			r.fail(c.err)
+			r.unlock()
+			return false
+		}
+		if c.asking.Err() != nil { // not the store's fault
 			return false
 		}
 		r.faults.say(r.logger(), "store", "the store does not answer; events are held until it does", err)
@@ -98,9 +181,12 @@ func (r *FlowRunner) answered(t *task, sent int64) {
 	case store.Done:
 		t.verdict = verdict{turn: turnEnd, outcome: eventflow.Duplicate, reason: t.claim.Outcome.String(), verb: eventflow.Ack}
 	case store.Early:
-		t.verdict = verdict{turn: turnWait, reason: "early", after: time.Until(t.claim.Until)}
+		// By the store's clock, which may be behind ours for long: then it is asked again and again, ever more slowly.
+		t.faults++
+		least := min(10*time.Millisecond<<min(t.faults, 5), 250*time.Millisecond)
+		t.verdict = verdict{turn: turnWait, reason: reasonEarly, after: max(t.claim.Until.Sub(r.c.now()), least)}
 	case store.Overlapping:
-		if o := t.fire.timer.overlap; o != OverlapSkip { // the run elsewhere is what it waits for
+		if t.fire.late || t.fire.timer.overlap != OverlapSkip { // the run elsewhere is what it waits for
 			t.verdict = verdict{turn: turnWait, reason: reasonOverlap, after: min(max(time.Until(t.claim.Until), 0), time.Second)}
 			return
 		}
@@ -170,7 +256,7 @@ func (r *FlowRunner) end(c *chunk, ts []*task) {
 		case err != nil && f.State == store.Terminal:
 			r.wait(t, turnFinish, reasonStore, err)
 		case err != nil:
-			t.kept = true // the claim: its next turn needs no other
+			t.kept, t.unsure = true, true // the claim, as far as we know
 		case f.Fenced && f.State == store.Terminal:
 			t.verdict = handBack(reasonLost, 0) // another run of the key decides
 		}

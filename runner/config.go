@@ -38,6 +38,7 @@ type config struct {
 	deadText                                                   func(error) string
 	logger                                                     *slog.Logger
 	hooks                                                      []Hook
+	decisionLog                                                int
 	now                                                        func() time.Time // wall time; tests step it
 	codecs                                                     eventflow.Codecs // Encode only
 
@@ -54,7 +55,7 @@ func newConfig() *config {
 		maxRuns: 64, maxInFlight: 1024, maxHeldBytes: 64 << 20, maxAttempts: 5, slack: 5,
 		backoff: defaultBackoff, backoffText: "1s doubling to 1m0s, full jitter",
 		maxHold: 5 * time.Minute, maxLaneDelay: 5 * time.Minute, decodeMost: 20, grace: 30 * time.Second, hardStop: 10 * time.Second, lease: 30 * time.Second,
-		now: time.Now,
+		decisionLog: 10_000, now: wallTime,
 	}
 }
 
@@ -63,6 +64,9 @@ func newConfig() *config {
 func defaultBackoff(attempt int) time.Duration {
 	return fullJitter(time.Second, time.Minute, attempt)
 }
+
+// wallTime is time.Now without the monotonic reading, which would hide that the wall clock was set.
+func wallTime() time.Time { return time.Now().Round(0) }
 
 func fullJitter(first, most time.Duration, n int) time.Duration {
 	d := most
@@ -286,5 +290,6 @@ func (c *config) String() string {
 	line("Lease", c.lease)
 	line("Grace", c.grace)
 	line("HardStop", c.hardStop)
+	line("DecisionLog", c.decisionLog)
 	return b.String()
 }

@@ -32,17 +32,21 @@ type Counts struct {
 // String tells the balance in a line: "1708 received = 1707 succeeded + 1 dead-lettered", with what is in flight, if
 // anything is.
 func (c Counts) String() string {
+	return fmt.Sprintf("%d received", c.Received) + balance(func(o eventflow.Outcome) int64 { return c.Outcomes[o] }, c.InFlight, "in flight")
+}
+
+// balance is the right side of a balance: " = 2 succeeded + 1 failed", and what is left, if anything is.
+func balance(of func(eventflow.Outcome) int64, left int64, leftAs string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d received", c.Received)
 	sign := " = "
 	for o := range eventflow.Outcomes {
-		if n := c.Outcomes[eventflow.Outcome(o+1)]; n > 0 {
+		if n := of(eventflow.Outcome(o + 1)); n > 0 {
 			fmt.Fprintf(&b, "%s%d %v", sign, n, eventflow.Outcome(o+1))
 			sign = " + "
 		}
 	}
-	if c.InFlight > 0 || sign == " = " {
-		fmt.Fprintf(&b, "%s%d in flight", sign, c.InFlight)
+	if left > 0 || sign == " = " {
+		fmt.Fprintf(&b, "%s%d %s", sign, left, leftAs)
 	}
 	return b.String()
 }
@@ -78,6 +82,11 @@ const (
 	reasonPublish   = "publish"
 	reasonStore     = "store"
 	reasonDead      = "dead letter"
+	reasonHere      = "running"
+	reasonWaiting   = "waiting"
+	reasonEarly     = "early"
+	reasonAbandoned = "abandoned"
+	reasonUnsure    = "unconfirmed"
 )
 
 // tally is the counters under FlowRunner.mu. Reasons are interned, so that a settlement's note of 16 bits can carry

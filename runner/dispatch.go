@@ -27,10 +27,7 @@ func (r *FlowRunner) push(s *source, ds []*eventflow.Delivery) (back []*task) {
 		t := r.newTask()
 		r.seq++
 		t.d, t.src, t.attempts, t.seq, t.came = d, s, max(d.Attempts, 0), r.seq, now
-		t.key = eventflow.Key{Flow: r.flow.Name(), Binding: s.name, Source: d.Event.Source, ID: d.Event.ID, Redrive: d.Redrive}
-		if t.key.Source == "" {
-			t.key.Source = s.name
-		}
+		t.key = r.keyOf(s, d)
 		if t.key.ID == "" {
 			t.key.ID = r.anonymous()
 		}
@@ -43,6 +40,15 @@ func (r *FlowRunner) push(s *source, ds []*eventflow.Delivery) (back []*task) {
 	}
 	r.wake()
 	return back
+}
+
+// keyOf is the run key of a delivery. Its ID is empty when the event brought none.
+func (r *FlowRunner) keyOf(s *source, d *eventflow.Delivery) eventflow.Key {
+	k := eventflow.Key{Flow: r.flow.Name(), Binding: s.name, Source: d.Event.Source, ID: d.Event.ID, Redrive: d.Redrive}
+	if k.Source == "" {
+		k.Source = s.name
+	}
+	return k
 }
 
 // lane gives the lane of that name, nil for an event that is a lane of its own.
@@ -80,6 +86,10 @@ func (s *source) sweepLanes() {
 func (r *FlowRunner) enqueue(t *task, front bool) {
 	s, l := t.src, t.lane
 	switch {
+	case t.fire != nil && t.fire.skip != "":
+		r.marks.pushBack(t)
+		r.startMarks()
+		return
 	case t.fire != nil:
 		r.fires.pushBack(t)
 		r.startFires()
@@ -302,10 +312,15 @@ func (r *FlowRunner) wake() {
 	}
 }
 
-// unlock gives FlowRunner.mu up, wakes the worker that wake chose, and has handed back what resume found too late.
+// unlock gives FlowRunner.mu up, wakes the worker that wake chose, has handed back what resume found too late, and tells
+// the hooks what was decided under the lock.
 func (r *FlowRunner) unlock() {
 	w := r.woken
 	r.woken = nil
+	var untold []Decision
+	if len(r.untold) > 0 {
+		untold, r.untold = r.untold, nil
+	}
 	if len(r.late.out) > 0 {
 		late := r.late
 		r.late = retirement{}
@@ -322,6 +337,11 @@ func (r *FlowRunner) unlock() {
 	r.mu.Unlock()
 	if w != nil {
 		w.wake <- struct{}{}
+	}
+	for i := range untold {
+		for _, h := range r.c.hooks {
+			h.Decided(untold[i])
+		}
 	}
 }
 

@@ -78,6 +78,11 @@
 // older than 24 hours, and its Fire.Missed lists those before it; [Missed] chooses. [Jitter] spreads the fires of many
 // clocks. [New] probes that a clock gives the same fire whenever it is asked, and refuses one that does not.
 //
+// A wall clock that is stepped, or a machine that slept, is noticed within a minute: what a step forward leaves out was
+// missed, and what a step back brings again runs once. [FlowRunner.Pause] stops a clock of this runner and of no other.
+// [FlowRunner.Backfill] runs the fires of a time that has passed, with the identities that they have live, so none runs
+// twice. One goroutine and one timer wait for all clocks; an idle clock takes about 230 bytes.
+//
 // # Locks and leases
 //
 // The subscriber renews the lock of each delivery until its settlement is confirmed; the runner renews the claims in the
@@ -96,9 +101,12 @@
 //
 // # Being watched
 //
-// [FlowRunner.Counts] is one consistent snapshot of what was received and how it ended, [Hooks] are told each decision,
-// [FlowRunner.State] says where the runner is, and [Logger] is told of failures: when a lasting one begins, once a minute,
-// and when it is over. The String of a runner lists its triggers and every option in force.
+// [FlowRunner.Counts] is one consistent snapshot of what was received and how it ended, [Hooks] are told each decision with
+// its reason, [FlowRunner.State] says where the runner is, and [Logger] is told of failures: when a lasting one begins, once a
+// minute, and when it is over. The String of a runner lists its triggers and every option in force.
+//
+// The runner remembers its newest decisions, see [DecisionLog]. [FlowRunner.Why] answers from them, and from what is in
+// flight, why an event or a fire did not run.
 //
 // # Defaults
 //
@@ -119,6 +127,7 @@
 //	Lease                    30s
 //	Grace                    30s
 //	HardStop                 10s
+//	DecisionLog              10000
 //
 // The store is one in memory unless [Store] names another: deduplication then ends with the process. Dead letters go to
 // the event's own broker. A batch takes at most 100 events and waits for none, see [BatchOf].

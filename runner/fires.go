@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/eventflow-go/eventflow"
@@ -14,15 +16,19 @@ import (
 // those missed in a downtime are seen; now for a clock that is new, or defined anew.
 func (r *FlowRunner) setTimers(c *chunk) bool {
 	now := r.c.now()
+	r.began = now
+	if r.c.private && len(r.c.timers) > 0 {
+		r.logger().Info("fires that fall into a time when nobody listens are not made up for: the store is in memory", "flow", r.flow.Name())
+	}
 	for _, tm := range r.c.timers {
-		tm.definition = definition(tm)
+		tm.definition = define(tm)
 		from := now
 		if !r.c.private {
 			for n := 1; ; n++ {
-				cursor, err := r.c.store.Cursor(c.io, r.flow.Name(), tm.name, tm.definition)
+				cursor, err := r.c.store.Cursor(c.io, r.flow.Name(), tm.name, hex.EncodeToString(tm.definition[:]))
 				if err == nil {
-					if !cursor.IsZero() && cursor.Before(now) {
-						from = cursor
+					if !cursor.IsZero() && !cursor.After(now) {
+						from, tm.last = cursor, cursor
 					}
 					break
 				}
@@ -34,6 +40,7 @@ func (r *FlowRunner) setTimers(c *chunk) bool {
 		}
 		tm.next = tm.clock.Next(from)
 		tm.due = tm.jittered(r.flow.Name(), tm.next)
+		r.sayGaveUp(tm, from)
 	}
 	r.mu.Lock()
 	defer r.unlock()
@@ -46,128 +53,15 @@ func (r *FlowRunner) setTimers(c *chunk) bool {
 	return true
 }
 
-// definition is a hash of what the clock says of itself: the cursor of another definition is not this clock's.
-func definition(tm *timer) string {
+// define is a hash of what the clock says of itself: the cursor of another definition is not this clock's.
+func define(tm *timer) (d [8]byte) {
 	text := tm.name
 	if s, ok := tm.clock.(fmt.Stringer); ok {
 		text = s.String()
 	}
 	sum := sha256.Sum256([]byte(text))
-	return hex.EncodeToString(sum[:8])
-}
-
-// fireDue starts the fires that are due and gives how long to wait for the next. The caller holds FlowRunner.mu.
-func (r *FlowRunner) fireDue() time.Duration {
-	if r.stopping {
-		return keeperLook
-	}
-	for r.timers.len() > 0 {
-		tm := r.timers.items[0]
-		now := r.c.now() // again for each: Next of a clock takes time
-		if left := tm.due.Sub(now); left > 0 {
-			return min(left, keeperLook)
-		}
-		r.timers.pop()
-		r.fire(tm, now)
-		if tm.next.IsZero() {
-			r.liveTimers--
-			r.settleDown()
-			continue
-		}
-		r.timers.push(tm)
-	}
-	return keeperLook
-}
-
-// fire brings a clock up to now: the fire that is due, and those that were missed before it, each run or skipped by the
-// clock's policies.
-func (r *FlowRunner) fire(tm *timer, now time.Time) {
-	latest, missed, more := r.scan(tm, now)
-	late := now.Sub(latest.Due) > missedAfter
-	if late {
-		missed = append(missed, latest.Nominal)
-	}
-	young := 0 // the first of missed that is not too old
-	for young < len(missed) && now.Sub(missed[young]) > tm.missedAge {
-		young++
-	}
-	switch {
-	case tm.missed == MissedAll && young < len(missed):
-		from := max(young, len(missed)-tm.missedMost)
-		r.skipAll(tm, missed[:from])
-		for _, at := range missed[from:] {
-			r.begin(tm, eventflow.Fire{Nominal: at, Due: tm.jittered(r.flow.Name(), at).UTC()}, true)
-		}
-	case tm.missed == MissedLatest && late && young < len(missed):
-		last := len(missed) - 1
-		r.skipAll(tm, missed[:last])
-		latest.Missed, latest.MissedMore = missed[:last:last], more
-		r.begin(tm, latest, true)
-		return
-	default:
-		r.skipAll(tm, missed)
-	}
-	if !late {
-		if tm.missed == MissedLatest { // it makes up for them
-			latest.Missed, latest.MissedMore = missed, more
-		}
-		r.begin(tm, latest, false)
-	}
-}
-
-// scan moves a clock past now. It gives the latest fire that is due, and those before it that nobody started, the newest
-// 10,000: when there are more it leaves out what lies between those that it saw first, which it counts as skipped, and
-// about the newest half of what it may remember.
-func (r *FlowRunner) scan(tm *timer, now time.Time) (latest eventflow.Fire, missed []time.Time, more bool) {
-	first := tm.next
-	latest, missed, whole := r.walk(tm, first, now)
-	if whole {
-		return latest, missed, false
-	}
-	note := r.tally.note(eventflow.Skipped, reasonMissed)
-	for range missed {
-		r.fireReceived()
-		r.tally.endFire(note)
-	}
-	// As far back from now as half of that many fires took. A clock whose fires come closer now is tried from nearer.
-	for back := latest.Nominal.Sub(first) / 2; !whole; back /= 2 {
-		from := tm.clock.Next(now.Add(-back))
-		if from.IsZero() || tm.jittered(r.flow.Name(), from).After(now) {
-			from = latest.Nominal // there is nothing due so near: what follows is no more than a few
-		}
-		latest, missed, whole = r.walk(tm, from, now)
-	}
-	return latest, missed, true
-}
-
-// walk goes from one fire to the newest that is due, at most 10,000 further. It moves the clock on when it got there.
-func (r *FlowRunner) walk(tm *timer, from, now time.Time) (latest eventflow.Fire, missed []time.Time, whole bool) {
-	latest = eventflow.Fire{Nominal: from.UTC(), Due: tm.jittered(r.flow.Name(), from).UTC()}
-	for len(missed) < scanMost {
-		next := tm.clock.Next(latest.Nominal)
-		due := tm.jittered(r.flow.Name(), next)
-		if next.IsZero() || due.After(now) {
-			tm.next, tm.due = next, due
-			return latest, missed, true
-		}
-		missed = append(missed, latest.Nominal)
-		latest = eventflow.Fire{Nominal: next.UTC(), Due: due.UTC()}
-	}
-	return latest, missed, false
-}
-
-// skipAll counts missed fires that are not run. The last of them leaves its mark in the store, so that no other replica and no
-// restart makes up for them.
-func (r *FlowRunner) skipAll(tm *timer, at []time.Time) {
-	note := r.tally.note(eventflow.Skipped, reasonMissed)
-	for i, nominal := range at {
-		if i == len(at)-1 {
-			r.enqueue(r.newFire(tm, eventflow.Fire{Nominal: nominal, Due: nominal}, reasonMissed), false)
-			return
-		}
-		r.fireReceived()
-		r.tally.endFire(note)
-	}
+	copy(d[:], sum[:])
+	return d
 }
 
 // begin runs a fire, or does with it what the clock's overlap policy says. One that is made up for waits for those
@@ -176,41 +70,95 @@ func (r *FlowRunner) begin(tm *timer, f eventflow.Fire, late bool) {
 	busy := tm.live > 0 || len(tm.buffered) > 0
 	skip := ""
 	switch {
-	case tm.paused:
-		skip = reasonPaused
-	case !busy || tm.overlap == OverlapAllowAll:
+	case !busy, tm.overlap == OverlapAllowAll && (int(tm.live) < r.c.fireSlots+bufferMost || late && tm.live < scanMost):
 	case late && len(tm.buffered) < scanMost,
 		tm.overlap == OverlapBufferOne && len(tm.buffered) == 0,
 		tm.overlap == OverlapBufferAll && len(tm.buffered) < bufferMost:
-		tm.buffered = append(tm.buffered, r.newFire(tm, f, ""))
+		t := r.newFire(tm, f, "")
+		t.fire.late = late
+		tm.buffered = append(tm.buffered, t)
+		r.decideHeld(t, reasonOverlap, 0)
 		return
 	case tm.overlap == OverlapCancelOther:
 		for _, t := range tm.buffered { // it is superseded before it began
 			t.fire.skip = reasonOverlap
-			r.enqueue(t, false)
+			r.mark(t)
 		}
-		tm.buffered = append(tm.buffered[:0], r.newFire(tm, f, ""))
+		t := r.newFire(tm, f, "")
+		tm.buffered = append(tm.buffered[:0], t)
+		r.decideHeld(t, reasonOverlap, 0)
 		r.cancelFires(tm)
 		return
 	default:
 		skip = reasonOverlap
 	}
 	t := r.newFire(tm, f, skip)
-	if skip == "" {
-		r.goLive(t)
+	t.fire.late = late
+	if skip != "" {
+		r.mark(t)
+		return
 	}
+	r.goLive(t)
 	r.enqueue(t, false)
+}
+
+// mark leaves the mark of a fire that is skipped in the store, so that no other replica and no restart runs it. It takes
+// no slot. While the store is away marks wait, as many as there is room for: what is beyond is only counted. So is what
+// comes behind fires that nobody has claimed yet, as they wait for a run to end, or for a slot: should this process end
+// first, they and it are missed fires, and the next listener does with them what Missed says.
+func (r *FlowRunner) mark(t *task) {
+	if r.marks.len() < bufferMost+len(r.c.timers) && !slices.ContainsFunc(r.tasks, t.comesBehind) {
+		r.enqueue(t, false)
+		return
+	}
+	t.verdict = verdict{turn: turnEnd, outcome: eventflow.Skipped, reason: t.fire.skip}
+	r.decide(Decision{Key: t.key, Outcome: eventflow.Skipped, Reason: t.fire.skip})
+	r.ended(t)
+}
+
+// comesBehind reports whether o is an older fire of t's clock that waits for its first claim.
+func (t *task) comesBehind(o *task) bool {
+	if o.fire == nil || o.fire.timer != t.fire.timer || o.fire.backfill || !o.fire.Nominal.Before(t.fire.Nominal) {
+		return false
+	}
+	return o.fire.live && !o.fire.ran && o.leased.Load() == 0 || slices.Contains(o.fire.timer.buffered, o)
+}
+
+// startMarks has the marks written that wait, many at a time. One goroutine does so while there are any.
+func (r *FlowRunner) startMarks() {
+	if r.marking || r.marks.len() == 0 || r.closing {
+		return
+	}
+	c := &chunk{base: r.base, io: r.io, asking: r.asking, stop: r.stop}
+	for r.marks.len() > 0 && len(c.tasks) < mostChunk {
+		c.tasks = append(c.tasks, r.marks.popFront())
+	}
+	r.marking = true
+	r.goroutines++
+	go func() {
+		r.do(c)
+		r.mu.Lock()
+		r.marking = false
+		r.startMarks()
+		r.goroutineEnds()
+		r.unlock()
+	}()
 }
 
 // newFire makes the task of a fire and counts it as received.
 func (r *FlowRunner) newFire(tm *timer, f eventflow.Fire, skip string) *task {
 	r.fireReceived()
-	f.Clock, f.Parameters, f.Labels = tm.name, tm.params, tm.labels
 	t := r.newTask()
-	t.fire = &fire{Fire: f, timer: tm, skip: skip}
+	t.fire = &fire{Fire: tm.fireOf(f), timer: tm, skip: skip}
 	t.key = eventflow.FireKey(r.flow.Name(), tm.name, f.Nominal)
-	t.claim.Fire = &store.Fire{Definition: tm.definition, Nominal: f.Nominal, NotBefore: f.Due}
+	t.claim.Fire = &store.Fire{Definition: hex.EncodeToString(tm.definition[:]), Nominal: f.Nominal, NotBefore: f.Due}
 	return t
+}
+
+// fireOf gives a fire its clock's name, and parameters and labels that no other run shares.
+func (tm *timer) fireOf(f eventflow.Fire) eventflow.Fire {
+	f.Clock, f.Parameters, f.Labels = tm.name, maps.Clone(tm.params), slices.Clone(tm.labels)
+	return f
 }
 
 // goLive makes a fire one that others of its clock overlap.
@@ -223,6 +171,23 @@ func (r *FlowRunner) goLive(t *task) {
 	}
 }
 
+// comeLive makes a fire live again that was not while somebody else ran it: its claim is granted. It gives false when
+// another of its clock is live by now; of live ones the store sees to that, of backfilled ones nobody else.
+func (r *FlowRunner) comeLive(t *task) bool {
+	tm := t.fire.timer
+	if tm == nil || t.fire.live {
+		return true
+	}
+	r.mu.Lock()
+	defer r.unlock()
+	if tm.overlap != OverlapAllowAll && tm.live > 0 {
+		return false
+	}
+	t.fire.live = true
+	tm.live++
+	return true
+}
+
 // cancelFires cancels the live runs of a clock: the one that runs by its context, one that waits before it runs again.
 func (r *FlowRunner) cancelFires(tm *timer) {
 	for _, t := range r.tasks {
@@ -232,6 +197,10 @@ func (r *FlowRunner) cancelFires(tm *timer) {
 		t.cancel.Store(true)
 		if rc := t.rc.Load(); rc != nil {
 			rc.cancel(eventflow.ErrOverlap)
+		}
+		select {
+		case t.fire.stir <- struct{}{}: // of a backfilled one; it is stirred already when there is no room
+		default:
 		}
 	}
 	for i := range r.delays.items {
@@ -295,10 +264,18 @@ func (r *FlowRunner) restFire(t *task) {
 		return
 	}
 	t.fire.live = false
-	if tm.live--; tm.live == 0 && len(tm.buffered) > 0 && !r.stopping {
+	if tm.live--; tm.live > 0 {
+		return
+	}
+	if len(tm.buffered) > 0 && !r.stopping {
 		next := tm.buffered[0]
 		tm.buffered = tm.buffered[1:]
 		r.goLive(next)
 		r.enqueue(next, false)
+		return
+	}
+	if tm.rested != nil {
+		close(tm.rested)
+		tm.rested = nil
 	}
 }

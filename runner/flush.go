@@ -24,11 +24,7 @@ func (r *FlowRunner) flush(c *chunk, ts []*task) {
 		r.end(c, ts)
 	}
 	r.keepUnbound(c, ts)
-	if len(r.c.hooks) > 0 {
-		for _, t := range ts {
-			r.tell(t)
-		}
-	}
+	r.tellAll(ts)
 	r.settle(c, ts)
 	if !c.direct {
 		r.retire(c, ts)

@@ -70,9 +70,7 @@ func (r *FlowRunner) Run(ctx context.Context, f eventflow.Fire) Result {
 func (r *FlowRunner) direct(key eventflow.Key, fill func(*task)) *task {
 	r.mu.Lock()
 	defer r.unlock()
-	t := r.newTask()
-	t.key, t.direct = key, true
-	r.directs++
+	t := r.register(key)
 	fill(t)
 	if t.fire != nil {
 		r.fireReceived()
@@ -83,8 +81,24 @@ func (r *FlowRunner) direct(key eventflow.Key, fill func(*task)) *task {
 	return t
 }
 
-// handle brings one task to its end in the caller's goroutine.
-func (r *FlowRunner) handle(ctx context.Context, t *task) (res Result) {
+// register makes a task that is no part of Listen's. The caller holds FlowRunner.mu.
+func (r *FlowRunner) register(key eventflow.Key) *task {
+	t := r.newTask()
+	t.key, t.direct = key, true
+	r.directs++
+	return t
+}
+
+// handle brings one task to its end in the caller's goroutine. When the flow ends that with runtime.Goexit, the caller
+// goes with it once the task has its end.
+func (r *FlowRunner) handle(ctx context.Context, t *task) Result {
+	var res Result
+	r.handleTo(ctx, t, &res)
+	return res
+}
+
+// handleTo is handle for who looks at the result after a Goexit.
+func (r *FlowRunner) handleTo(ctx context.Context, t *task, res *Result) {
 	io, cancelIO := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancelIO()
 	// What publishes or finishes outlives the caller's context by the hard stop, and no longer.
@@ -100,39 +114,80 @@ func (r *FlowRunner) handle(ctx context.Context, t *task) (res Result) {
 	defer unhook()
 	c := &chunk{tasks: []*task{t}, base: ctx, io: io, asking: ctx, stop: ctx.Done(), direct: true}
 	c.batch = r.flow.IsBatch() && t.d != nil
+	if t.fire != nil {
+		c.stir = t.fire.stir
+	}
 	stopRenewing := r.renewDirect(io, t)
-	ended := false
+	returned := false
 	defer func() {
-		if !ended { // the flow called runtime.Goexit in the caller's goroutine: the caller is gone, the event is not
-			r.flush(c, c.tasks)
-			r.untilEnd(c, t)
-			stopRenewing()
-			r.directEnds(t)
+		if !returned {
+			if p := recover(); p != nil { // not the flow's, which is its attempt's error by now: the caller may know what to do
+				defer panic(p)
+				r.letGo(c, t)
+			} else {
+				ended := make(chan struct{})
+				go r.handleOn(c, t, ended)
+				<-ended
+			}
 		}
+		*res = Result{Outcome: t.verdict.outcome, Reason: t.verdict.reason, Err: t.verdict.err, After: t.verdict.after}
+		stopRenewing() // before the task is another's
+		r.directEnds(t)
 	}()
 	r.do(c)
 	r.untilEnd(c, t)
-	res = Result{Outcome: t.verdict.outcome, Reason: t.verdict.reason, Err: t.verdict.err, After: t.verdict.after}
-	ended = true
-	stopRenewing() // before the task is another's
-	r.directEnds(t)
-	return res
+	returned = true
+}
+
+// handleOn goes the rest of a task's way after a Goexit, which leaves nothing but its deferred calls to the goroutine, and
+// one of those does not survive another: each needs a goroutine of its own. The flow may call it at every attempt; what
+// does so twice behind the run, a hook, would do it for ever.
+func (r *FlowRunner) handleOn(c *chunk, t *task, ended chan<- struct{}) {
+	behind, returned := c.pending != nil, false
+	defer func() {
+		switch {
+		case returned:
+		case behind && c.pending != nil:
+			r.letGo(c, t)
+		default:
+			go r.handleOn(c, t, ended)
+			return
+		}
+		close(ended)
+	}()
+	if c.current == nil && !behind { // the store's claim did not return
+		r.letGo(c, t)
+	} else {
+		r.goOn(c)
+		r.untilEnd(c, t)
+	}
+	returned = true
+}
+
+// letGo hands a task back whose way cannot be gone to its end. Its claim lapses, and its next run is another attempt.
+func (r *FlowRunner) letGo(c *chunk, t *task) {
+	r.releaseDirect(t, false)
+	t.verdict = handBack(reasonShutdown, 0)
+	r.settle(c, c.tasks)
 }
 
 // untilEnd turns what a listening runner would hold into an end: steps after the run, and attempts of a fire, are tried
-// again here; a delivery that waits for its next attempt is handed back.
+// again here, as is the claim of a backfilled fire that another holds; a delivery that waits for its next attempt is
+// handed back.
 func (r *FlowRunner) untilEnd(c *chunk, t *task) {
 	for t.verdict.turn != turnEnd {
 		v, ran := t.verdict, t.stage != stageRun
+		parked := v.turn == turnParked && t.fire != nil && t.fire.backfill
+		held := parked || t.d == nil && v.turn == turnWait
 		if !ran {
 			r.releaseDirect(t, v.counted) // the store has it as failed or released
 		}
-		if (ran || t.d == nil && v.turn == turnWait) && c.pause(v.after) {
+		if parked && r.waitElsewhere(c, t) || !parked && (ran || held) && c.pause(v.after) {
 			r.do(c)
 			continue
 		}
 		switch {
-		case ran || t.d == nil && v.turn == turnWait:
+		case ran || held:
 			t.verdict = handBack(reasonShutdown, 0)
 			t.verdict.counted = v.turn == turnBury
 		default:
@@ -143,6 +198,7 @@ func (r *FlowRunner) untilEnd(c *chunk, t *task) {
 			t.verdict.verb = eventflow.Nack
 		}
 		r.end(c, c.tasks)
+		r.tellAll(c.tasks)
 		r.settle(c, c.tasks)
 	}
 }

@@ -168,3 +168,70 @@ func TestAGoexitInHandleLosesNothing(t *testing.T) {
 		require.NoError(t, in.Close(t.Context()))
 	})
 }
+
+// The caller's goroutine ends with the first of them; the attempts of its run, and their Goexits, do not end with it.
+func TestAGoexitAtEachAttemptOfRunLosesNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t)
+		var attempts []int
+		r := b.new(eventflow.NewJob("f", func(ctx context.Context) error {
+			attempts = append(attempts, eventflow.RunFrom(ctx).Attempt)
+			runtimeGoexit()
+			return nil
+		}), runner.MaxAttempts(3))
+		fire := eventflow.Fire{Clock: "mine", Nominal: time.Now()}
+		gone := make(chan struct{})
+		go func() {
+			defer close(gone)
+			r.Run(t.Context(), fire)
+			t.Error("it came back from a Goexit")
+		}()
+		<-gone
+		require.Equal(t, []int{1, 2, 3}, attempts)
+		require.Zero(t, balanced(t, r).InFlight)
+		require.Equal(t, runner.Result{Outcome: eventflow.Duplicate, Reason: "failed"}, r.Run(t.Context(), fire))
+	})
+}
+
+// rude is a store whose claims do not return.
+type rude struct{ store.Store }
+
+func (rude) Claim(context.Context, string, time.Duration, []store.Claim) error {
+	runtimeGoexit()
+	return nil
+}
+
+// What calls a test's FailNow, or panics, at each call must neither hold its delivery for ever nor be called for ever.
+func TestAHookOrAStoreThatEndsTheGoroutineHoldsNothing(t *testing.T) {
+	t.Parallel()
+	for name, opt := range map[string]runner.Option{
+		"hook":  runner.Hooks(runner.HookFunc(func(runner.Decision) { runtimeGoexit() })),
+		"panic": runner.Hooks(runner.HookFunc(func(runner.Decision) { panic("hook") })),
+		"store": runner.Store(rude{store.NewMemory()}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := setup(t)
+				in := b.mem.Subscriber("q")
+				r := b.new(eventflow.NewSink("f", func(context.Context, string) error { return errBoom }), opt)
+				b.publish("q", "1")
+				d := next(t, in)
+				gone := make(chan any)
+				go func() {
+					defer func() { gone <- recover() }()
+					r.Handle(t.Context(), d)
+				}()
+				if p := <-gone; name == "panic" {
+					require.Equal(t, "hook", p, "the caller's to recover from")
+				} else {
+					require.Nil(t, p)
+				}
+				require.Zero(t, balanced(t, r).InFlight)
+				require.Equal(t, "1", next(t, in).Event.ID, "it is handed back")
+				require.NoError(t, in.Close(t.Context()))
+			})
+		})
+	}
+}

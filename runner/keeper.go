@@ -8,8 +8,9 @@ import (
 	"github.com/eventflow-go/eventflow/store"
 )
 
-// The keeper is the one goroutine of a listening runner that waits for time: retries that come due, batches that have
-// waited long enough, clocks, leases to renew, workers whose run blocks others. One timer serves them all.
+// The keeper is the goroutine of a listening runner that waits for time: retries that come due, batches that have waited
+// long enough, leases to renew, workers whose run blocks others. One timer serves them all. Clocks have a goroutine of
+// their own: see keepClocks.
 
 // delayed is what waits for an instant: a task or a lane of a batch flow.
 type delayed struct {
@@ -42,6 +43,7 @@ func (r *FlowRunner) keep() {
 		r.mu.Lock()
 		wait := r.tick()
 		r.unlock()
+		r.faults.rest(r.logger(), false)
 		timer.Reset(wait)
 		select {
 		case <-timer.C:
@@ -94,7 +96,6 @@ func (r *FlowRunner) tick() time.Duration {
 			r.resume(d.task)
 		}
 	}
-	wait = min(wait, r.fireDue())
 	wait = min(wait, r.renewDue())
 	wait = min(wait, r.sweepDue())
 	r.wake()

@@ -202,6 +202,7 @@ func TestHooksAreToldEveryDecisionWithItsReason(t *testing.T) {
 		var told []string
 		n := 0
 		r := b.new(eventflow.NewSink("f", func(context.Context, string) error {
+			time.Sleep(time.Second) // its copy comes meanwhile
 			if n++; n == 1 {
 				return errBoom
 			}
@@ -211,11 +212,14 @@ func TestHooksAreToldEveryDecisionWithItsReason(t *testing.T) {
 			defer mu.Unlock()
 			told = append(told, strings.TrimSpace(fmt.Sprintf("%s %s %s #%d %v %s %v", d.Flow, d.Trigger, d.Key.ID, d.Attempt, d.Outcome, d.Reason, d.Err)))
 		})))
-		b.publish("q", "1", "1")
+		b.publish("q", "1")
 		stop := b.listen(r)
+		synctest.Wait()
+		b.publish("q", "1")
 		time.Sleep(time.Minute)
 		require.NoError(t, stop())
 		require.ElementsMatch(t, []string{
+			"f memory/q 1 #0 none running <nil>",
 			"f memory/q 1 #1 none retry boom",
 			"f memory/q 1 #2 succeeded  <nil>",
 			"f memory/q 1 #0 duplicate succeeded <nil>",

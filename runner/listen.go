@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/eventflow-go/eventflow"
+	"github.com/eventflow-go/eventflow/internal/wall"
 )
 
 // Listen starts runs until ctx ends, every clock has ended, or a source fails for good. It may be called once.
@@ -27,6 +28,9 @@ func (r *FlowRunner) Listen(ctx context.Context) error {
 		return &eventflow.ConfigError{Field: "runner.Listen of flow " + r.flow.Name(), Value: "no trigger", Allowed: "at least one runner.On or runner.At; Handle and Run need no Listen"}
 	}
 	r.state = Starting
+	if now := wall.From(ctx); now != nil {
+		r.c.now = now
+	}
 	lasting := context.WithoutCancel(ctx)
 	cancelIO := r.prepare(lasting)
 	r.unlock()
@@ -50,6 +54,7 @@ func (r *FlowRunner) Listen(ctx context.Context) error {
 		}
 	}
 	err = errors.Join(err, r.closeSources(lasting))
+	r.faults.rest(r.logger(), true)
 	r.mu.Lock()
 	if r.state = Stopped; err != nil {
 		r.state = Failed
@@ -112,10 +117,16 @@ func (r *FlowRunner) listen(receiving context.Context, cancelIO context.CancelFu
 	for _, s := range r.c.sources {
 		go r.receive(receiving, s)
 	}
+	r.unlock()
+	r.adoptLast()
+	r.mu.Lock()
 	r.settleDown()
 	r.unlock()
 	var keeper sync.WaitGroup
 	keeper.Go(r.keep)
+	if r.timers.len() > 0 {
+		keeper.Go(r.keepClocks)
+	}
 
 	var err error
 	select {
@@ -192,6 +203,7 @@ func (r *FlowRunner) abandon() error {
 		if e.More++; len(e.Runs) < most {
 			e.Runs, e.More = append(e.Runs, t.key.String()), e.More-1
 		}
+		r.decide(Decision{Key: t.key, Reason: reasonAbandoned})
 		t.fenced.Store(true)
 		t.leased.Store(0)
 		if t.d != nil {
@@ -248,6 +260,9 @@ func (r *FlowRunner) beginStop() {
 	for r.fires.len() > 0 {
 		take(r.fires.popFront())
 	}
+	for r.marks.len() > 0 {
+		take(r.marks.popFront())
+	}
 	for _, tm := range r.c.timers {
 		for _, t := range tm.buffered {
 			take(t)
@@ -263,7 +278,7 @@ func (r *FlowRunner) beginStop() {
 
 // settleDown closes over when nothing is in flight and nothing will come. The caller holds FlowRunner.mu.
 func (r *FlowRunner) settleDown() {
-	if r.overDone || r.over == nil || r.receivers > 0 || len(r.tasks) > r.directs || r.state < Listening || !r.stopping && r.liveTimers > 0 {
+	if r.overDone || r.over == nil || r.receivers > 0 || len(r.tasks) > r.directs || r.state < Listening || !r.stopping && (r.liveTimers > 0 || r.sweeping || r.unswept()) {
 		return
 	}
 	r.overDone = true

@@ -3,6 +3,7 @@ package runner
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"reflect"
 	"strconv"
 	"time"
@@ -48,7 +49,14 @@ func On(clock eventflow.EventClock, opts ...OnOption) Option {
 	})
 }
 
-// At starts a run at each fire of the clock. May be given several times; each trigger needs a name, see [Named].
+// At starts a run at each fire of the clock. May be given several times; each trigger needs a name, see [Named]. An
+// [eventflow.EntryClock] brings a name, which Named replaces, parameters, which go before those of [With], and labels,
+// which go before those of [Labels]. So does any clock with its methods Name, Parameters and Labels, such as one of
+// [eventflow.Schedule.Clocks], which fires here as if it were alone. For several clocks at once, with filters and
+// adjustments, see [AtSchedule].
+//
+// The clocks of a runner are asked one after another, so Next of a clock of your own must be quick: while one ponders, the
+// fires of all others wait, and what is a minute late counts as missed.
 //
 // A fire is never early by the store's clock. What becomes of one that is due while a run of the same clock is live is
 // [Overlap]'s matter, of those that nobody started in time [Missed]'s. With the memory store the misses of a downtime
@@ -59,14 +67,12 @@ func At(clock eventflow.TimeClock, opts ...AtOption) Option {
 			c.fail("runner.At", "nil", "a TimeClock, such as eventflow.Cron or eventflow.Every")
 			return
 		}
-		t := &timer{clock: clock, missedAge: missedAge, missedMost: missedMost}
-		for _, o := range opts {
-			if isNil(o) {
-				c.fail("runner.At option", "nil", "an AtOption")
-				continue
-			}
-			o.applyAt(c, t)
+		t := newTimer(c, "runner.At", opts)
+		t.clock = clock
+		if d, ok := clock.(described); ok {
+			t.describe(d)
 		}
+		c.finds(t)
 		c.timers = append(c.timers, t)
 	})
 }
@@ -136,6 +142,7 @@ func Weight(n int) OnOption {
 
 // With sets fields of the flow's parameter struct on this clock's fires. New checks names and types.
 func With(p eventflow.Parameters) AtOption {
+	p = maps.Clone(p)
 	return atOption(func(_ *config, t *timer) { t.params = p })
 }
 
@@ -352,7 +359,19 @@ func BatchOf(most int, wait time.Duration) Option {
 	})
 }
 
-// Logger sets where failures are said. A runner is quiet on success. The default is slog.Default.
+// Logger sets where failures are said; the default is slog.Default. A runner is quiet on success. It says
+//
+//   - at Error what lasts and needs somebody: a store, a publisher, an event clock or a place for dead letters that does not
+//     work, a trigger that is paused because its events cannot be decoded, an event that has failed and has no place for its
+//     dead letter. A lasting fault is said when it begins and once a minute, with how often it was met, never once per event;
+//   - at Warn what ended badly: an event that was dead-lettered, fires that were missed and not made up for. Of each kind ten
+//     a minute are said one by one, and of the others how many there were: [Hooks] and [FlowRunner.Decisions] have each;
+//   - at Info that a fault is over, that a paused trigger goes on, and once, at the start, that a store in memory knows
+//     nothing of the fires of a downtime.
+//
+// No line has a payload, a parameter or the text of a flow's error, of which it names the type, unless [DeadLetterErrors]
+// lets the text out; a panic's stack is there. The texts of a store's, a broker's and an event clock's own errors are as these give
+// them.
 func Logger(l *slog.Logger) Option {
 	return option(func(c *config) {
 		if l == nil {
@@ -362,7 +381,7 @@ func Logger(l *slog.Logger) Option {
 	})
 }
 
-// Hooks are told every decision, in the order of the options. Without hooks nothing is spent on them.
+// Hooks are told every [Decision], in the order of the options. Without hooks nothing is spent on them.
 func Hooks(hs ...Hook) Option {
 	return option(func(c *config) {
 		for _, h := range hs {

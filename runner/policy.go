@@ -12,7 +12,7 @@ import (
 // OverlapPolicy says what becomes of a fire that is due while a run of its clock is live. The names are Temporal's. The
 // policies hold across the runners that share a store, but for OverlapCancelOther, which reaches the runs of its own
 // process and waits for the others.
-type OverlapPolicy int
+type OverlapPolicy int8
 
 const (
 	// OverlapSkip skips the fire. It is the default.
@@ -24,7 +24,8 @@ const (
 	// OverlapCancelOther cancels the live run with ErrOverlap and starts when it has ended. A run that returns an error
 	// then ends as skipped.
 	OverlapCancelOther
-	// OverlapAllowAll starts the fire at once. FireSlots bounds how many run.
+	// OverlapAllowAll starts the fire at once. FireSlots bounds how many run, and 1,000 may wait for a slot: others are
+	// skipped.
 	OverlapAllowAll
 )
 
@@ -52,7 +53,7 @@ func Overlap(p OverlapPolicy) AtOption {
 
 // MissedMode says which of the fires are made up for that nobody started when they were due: the process was down, the
 // machine asleep, the store unreachable.
-type MissedMode int
+type MissedMode int8
 
 const (
 	// MissedLatest runs the latest, whose Fire.Missed lists the others. It is the default.
@@ -75,6 +76,7 @@ func (m MissedMode) String() string {
 
 const (
 	scanMost    = 10_000         // a scan for missed fires stops here, and says so
+	scanTries   = 3              // how often it is begun anew nearer to the last, for the newest
 	missedAge   = 24 * time.Hour // default of Missed
 	missedMost  = 1000           // default of Missed
 	bufferMost  = 1000           // of OverlapBufferAll
@@ -95,7 +97,9 @@ func Missed(mode MissedMode, within time.Duration, atMost int) AtOption {
 			c.setDuration("runner.Missed within", &t.missedAge, within, time.Second, 366*24*time.Hour)
 		}
 		if atMost != 0 {
-			c.set("runner.Missed atMost", &t.missedMost, atMost, 1, scanMost)
+			if c.within("runner.Missed atMost", atMost, 1, scanMost) {
+				t.missedMost = int32(atMost)
+			}
 		}
 	})
 }
@@ -110,15 +114,15 @@ func Jitter(most time.Duration) AtOption {
 }
 
 // jittered gives when a fire of the clock is due.
-func (t *timer) jittered(flow string, nominal time.Time) time.Time {
-	most := t.jitter
+func (tm *timer) jittered(flow string, nominal time.Time) time.Time {
+	most := tm.jitter
 	if most <= 0 || nominal.IsZero() {
 		return nominal
 	}
-	if next := t.clock.Next(nominal); !next.IsZero() {
+	if next := tm.clock.Next(nominal); !next.IsZero() {
 		most = min(most, next.Sub(nominal)-1)
 	}
 	h := fnv.New64a()
-	_, _ = fmt.Fprint(h, eventflow.FireKey(flow, t.name, nominal)) // a hash never fails
-	return nominal.Add(time.Duration(h.Sum64() % uint64(most+1)))  // below most
+	_, _ = fmt.Fprint(h, eventflow.FireKey(flow, tm.name, nominal)) // a hash never fails
+	return nominal.Add(time.Duration(h.Sum64() % uint64(most+1)))   // below most
 }

@@ -24,7 +24,7 @@ const reasonProbe = "decode failures"
 func (r *FlowRunner) undecodable(t *task, err error) verdict {
 	if s := t.src; s != nil && r.c.decodeMost > 0 {
 		if n := s.probe.failed.Add(1); n >= int64(r.c.decodeMost) && !s.probe.on.Swap(true) {
-			r.logger().Error("a trigger is paused: its events do not fit the flow; one at a time is tried", "flow", r.flow.Name(), "trigger", s.name, "in_a_row", n, "error", err)
+			r.logger().Error("a trigger is paused: its events do not fit the flow; one at a time is tried", "flow", r.flow.Name(), "trigger", s.name, "in_a_row", n, "error", errorClass(err))
 			r.handBackSource(s)
 		}
 		if s.probe.on.Load() {
@@ -33,7 +33,7 @@ func (r *FlowRunner) undecodable(t *task, err error) verdict {
 			return v
 		}
 	}
-	return r.giveUp(t, reasonDecode, err)
+	return r.giveUpUnrun(t, reasonDecode, err)
 }
 
 // failedProbe notes that an event was tried in vain, and gives when the next may be: after 1 s doubling to 1 min. The

@@ -83,6 +83,7 @@ func (r *FlowRunner) withResults(c *chunk, ts []*task) []*task {
 // acknowledged before they are taken.
 func (r *FlowRunner) shareFate(c *chunk, carrier *task, ts []*task) {
 	for n := 1; len(carrier.pubs) > 0 && carrier.verdict.passes(); n++ {
+		r.announce(Decision{Key: carrier.key, Attempt: carrier.tried, Reason: reasonPublish, Err: errRefused})
 		if !c.pause(fullJitter(100*time.Millisecond, 30*time.Second, n)) {
 			carrier.verdict = handBack(reasonShutdown, 0)
 			break
@@ -116,6 +117,9 @@ func (r *FlowRunner) setAside(c *chunk, ts []*task) (rest []*task) {
 	var aside []*chunk
 	for _, t := range ts {
 		var own *chunk
+		if refused(t) {
+			r.tell(t)
+		}
 		for _, a := range aside {
 			if a.lanes[0] == t.lane {
 				own = a
@@ -148,6 +152,9 @@ func (r *FlowRunner) publishInOrder(c *chunk) {
 			if stopped = !c.pause(fullJitter(100*time.Millisecond, 30*time.Second, n)); !stopped {
 				r.restore(t)
 				r.republish(c, t)
+				if t.verdict.turn == turnPublish {
+					r.tell(t)
+				}
 			}
 		}
 		if stopped {

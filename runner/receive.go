@@ -27,7 +27,7 @@ func (r *FlowRunner) receive(ctx context.Context, s *source) {
 	r.settleDown()
 }
 
-// fail makes Listen stop and return err. The first error wins.
+// fail makes Listen stop and return err. The first error wins. The caller holds FlowRunner.mu.
 func (r *FlowRunner) fail(err error) {
 	select {
 	case r.failed <- err:
@@ -67,7 +67,7 @@ func (r *FlowRunner) receiveAll(ctx context.Context, s *source) error {
 		case err == nil:
 			if faults > 0 {
 				faults = 0
-				r.faults.clear(r.logger(), s)
+				r.faults.clear(r.logger().With("trigger", s.name), s)
 			}
 			continue
 		case errors.Is(err, eventflow.ErrEnd):
@@ -80,7 +80,7 @@ func (r *FlowRunner) receiveAll(ctx context.Context, s *source) error {
 			return err
 		}
 		faults++
-		r.faults.say(r.logger().With("flow", r.flow.Name(), "trigger", s.name), s, "an event clock fails; it is asked again", err)
+		r.faults.say(r.logger().With("trigger", s.name), s, "an event clock fails; it is asked again", err)
 		t := time.NewTimer(fullJitter(200*time.Millisecond, 30*time.Second, faults))
 		select {
 		case <-t.C:
@@ -169,7 +169,7 @@ func (r *FlowRunner) handOver(s *source, ds []*eventflow.Delivery, stopping bool
 		s.held += len(d.Event.Data)
 		t := r.newTask()
 		t.d, t.src = d, s
-		t.key = eventflow.Key{Flow: r.flow.Name(), Binding: s.name, Source: d.Event.Source, ID: d.Event.ID, Redrive: d.Redrive}
+		t.key = r.keyOf(s, d)
 		t.verdict.reason = reason
 		ts = append(ts, t)
 	}
@@ -192,6 +192,7 @@ func (r *FlowRunner) settled(s *source, ds []*eventflow.Delivery, err error) {
 		r.confirmed(s, d, note)
 		if err != nil {
 			r.tally.unconfirmed++
+			r.decide(Decision{Key: r.keyOf(s, d), Reason: reasonUnsure, Err: err})
 		}
 	}
 	r.signalRoom()

@@ -84,6 +84,9 @@ func (r *FlowRunner) retireWaiting(re *retirement, t *task) {
 	t.kept = false
 	if v.counted {
 		r.tally.tries++
+		if t.fire != nil {
+			t.fire.ran = true
+		}
 	}
 	switch {
 	case r.stopping:
@@ -156,6 +159,9 @@ func (r *FlowRunner) ended(t *task) {
 		r.tally.end(note)
 	case t.d.Lost():
 		r.confirmed(t.src, t.d, r.tally.note(eventflow.HandedBack, reasonLost))
+		if v.outcome != eventflow.HandedBack || v.reason != reasonLost { // what was told did not come to pass
+			r.decide(Decision{Key: t.key, Attempt: t.tried, Outcome: eventflow.HandedBack, Reason: reasonLost})
+		}
 	case !t.src.confirms || !t.d.Bound():
 		r.confirmed(t.src, t.d, note)
 	}
@@ -174,7 +180,8 @@ func (r *FlowRunner) confirmed(s *source, d *eventflow.Delivery, note uint16) {
 }
 
 // park holds a task behind the live run of its key in this process. One that is held elsewhere waits in its lane, or,
-// having none, is handed back until the other's lease ends.
+// having none, is handed back until the other's lease ends. A fire that came by its claim while a backfilled one of its
+// clock runs waits for that.
 func (r *FlowRunner) park(re *retirement, t *task) {
 	v := &t.verdict
 	switch {
@@ -185,9 +192,22 @@ func (r *FlowRunner) park(re *retirement, t *task) {
 		*v = verdict{turn: turnUnrun, reason: reasonRetry}
 		re.out = append(re.out, t)
 		r.follow(re, t)
+	case t.fire != nil && v.reason == reasonOverlap: // its claim is given back until the other has ended
+		if !t.kept {
+			t.leased.Store(0)
+		}
+		t.kept, t.claim.Fire.Overlap = false, ""
+		if tm := t.fire.timer; tm.live > 0 {
+			tm.buffered = slices.Insert(tm.buffered, 0, t)
+			r.decideHeld(t, reasonOverlap, 0)
+			return
+		}
+		r.goLive(t)
+		r.enqueue(t, false)
 	case r.live(t):
 		r.holdLane(t)
 		r.parked[t.key] = append(r.parked[t.key], t)
+		r.decideHeld(t, reasonHere, 0)
 	case t.faults < 3: // its holder may have ended, or be another worker that has not noted its claim yet
 		t.faults++
 		r.delay(t, time.Duration(t.faults)*time.Millisecond)
@@ -197,6 +217,7 @@ func (r *FlowRunner) park(re *retirement, t *task) {
 			r.restFire(t) // it runs elsewhere: the clock's next fire does not overlap it here
 			v.after = min(v.after, time.Second)
 		}
+		r.decideHeld(t, reasonElsewhere, v.after)
 		r.delay(t, v.after)
 	default:
 		v.after += fullJitter(time.Second, time.Second, 1)
@@ -235,7 +256,7 @@ func (r *FlowRunner) giveBack(c *chunk, ts []*task) {
 			after = v.after // the attempt is marked already
 		case v.turn == turnParked && v.reason != reasonShutdown:
 			after = v.after
-		case v.turn == turnBury: // its dead letter is not written: the next run will be its last again
+		case v.turn == turnBury && t.ended.counted: // its dead letter is not written: the next run will be its last again
 			verb, v.counted = eventflow.Nack, true
 		}
 		counted := t.verdict.counted
@@ -252,11 +273,7 @@ func (r *FlowRunner) giveBack(c *chunk, ts []*task) {
 		}
 	}
 	r.settle(c, ts)
-	if len(r.c.hooks) > 0 {
-		for _, t := range ts {
-			r.tell(t)
-		}
-	}
+	r.tellAll(ts)
 	r.mu.Lock()
 	for _, t := range ts {
 		r.ended(t)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/eventflow-go/eventflow"
@@ -80,11 +81,16 @@ func (r *FlowRunner) admit(t *task, rc *runContext) bool {
 		return false
 	}
 	if t.failed() >= r.c.maxAttempts { // its runs died with their processes: it would take this one along too
-		t.verdict = r.giveUp(t, reasonExhausted, errDied)
+		t.tried = t.failed()
+		t.verdict = r.giveUpUnrun(t, reasonExhausted, errDied)
 		return false
 	}
 	if t.fire != nil && t.fire.skip != "" {
 		t.verdict = verdict{turn: turnEnd, outcome: eventflow.Skipped, reason: t.fire.skip}
+		return false
+	}
+	if t.fire != nil && !r.comeLive(t) {
+		t.tried, t.verdict = t.failed(), verdict{turn: turnParked, reason: reasonOverlap}
 		return false
 	}
 	if r.c.maxAge > 0 && t.d != nil && !t.d.Event.Time.IsZero() && r.c.now().Sub(t.d.Event.Time) > r.c.maxAge {
@@ -153,8 +159,10 @@ func (r *FlowRunner) judge(t *task, attempt int, err error) verdict {
 		r.decoded(t.src)
 	}
 	switch {
+	case errors.Is(err, errFiltered):
+		return verdict{turn: turnEnd, outcome: eventflow.Skipped, reason: reasonFilter, verb: eventflow.Ack}
 	case errors.As(err, &skip):
-		return verdict{turn: turnEnd, outcome: eventflow.Skipped, reason: skip.Reason, verb: eventflow.Ack}
+		return verdict{turn: turnEnd, outcome: eventflow.Skipped, reason: ownReason(skip.Reason), verb: eventflow.Ack}
 	case errors.As(err, &busy):
 		return r.later(t, verdict{reason: reasonBusy, err: err, after: busy.After, verb: eventflow.Release})
 	case decode != nil:
@@ -169,6 +177,17 @@ func (r *FlowRunner) judge(t *task, attempt int, err error) verdict {
 		after = min(after, r.c.maxLaneDelay)
 	}
 	return r.later(t, verdict{reason: reasonRetry, err: err, after: after, verb: eventflow.Nack, counted: true})
+}
+
+const maxReason = 256 // bytes
+
+// ownReason is what the runner keeps of a reason that a flow gave: it outlives the run in counts, log and store, and may
+// have been cut out of a payload that must not.
+func ownReason(reason string) string {
+	if len(reason) > maxReason {
+		reason = strings.ToValidUTF8(reason[:maxReason], "")
+	}
+	return strings.Clone(reason)
 }
 
 // later keeps a task for its next try, or leaves the delay to the broker when it is longer than MaxHold. Behind an
@@ -190,6 +209,13 @@ func (r *FlowRunner) giveUp(t *task, reason string, err error) verdict {
 	return verdict{turn: turnBury, reason: reason, err: err, counted: true}
 }
 
+// giveUpUnrun is giveUp of what no run failed for: should its dead letter never be written, it was no attempt.
+func (r *FlowRunner) giveUpUnrun(t *task, reason string, err error) verdict {
+	v := r.giveUp(t, reason, err)
+	v.counted, t.ended.counted = false, false
+	return v
+}
+
 // runBatch runs the flow once for all tasks of the chunk.
 func (r *FlowRunner) runBatch(c *chunk) {
 	first := c.run[0]
@@ -197,8 +223,14 @@ func (r *FlowRunner) runBatch(c *chunk) {
 	rc := &runContext{parent: c.base}
 	var events []*eventflow.Event
 	open, attempt := c.run[:0:0], 0
+	turnedAway := false // the lane's head was: what is behind it must not overtake it
 	for _, t := range c.run {
+		if turnedAway {
+			t.verdict = verdict{turn: turnUnrun}
+			continue
+		}
 		if !r.admit(t, rc) {
+			turnedAway = t.lane != nil && !t.verdict.passes()
 			continue
 		}
 		if t.src != nil && t.src.filter != nil && !t.src.filter(&t.d.Event) {

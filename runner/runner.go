@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/eventflow-go/eventflow"
 )
@@ -16,11 +17,12 @@ import (
 // FlowRunner runs one flow. Make it with [New]. It listens once; Handle and Run may be used beside Listen or without
 // it. All methods may be called by many goroutines.
 type FlowRunner struct {
-	flow   *eventflow.Flow
-	c      *config
-	codecs *eventflow.Codecs // of runs whose source names none
-	faults faults
-	ready  chan struct{}
+	flow      *eventflow.Flow
+	c         *config
+	codecs    *eventflow.Codecs // of runs whose source names none
+	faults    faults
+	decisions decisions
+	ready     chan struct{}
 
 	halted atomic.Bool // stopping, for who does not hold mu
 
@@ -35,6 +37,7 @@ type FlowRunner struct {
 	named   int64      // events that got a name of ours
 	seq     int64      // of the newest delivery
 	late    retirement // come back into a lane that went back to its broker: unlock hands them back
+	untold  []Decision // made under the lock: unlock tells the hooks
 
 	// Of a listening runner.
 	base          context.Context // of the runs
@@ -45,7 +48,7 @@ type FlowRunner struct {
 	stopReceiving context.CancelFunc
 	stop          chan struct{} // closed when the runner begins to stop
 	over          chan struct{} // closed when nothing is left, and nothing will come
-	closed        chan struct{} // closed to end the keeper
+	closed        chan struct{} // closed to end the keeper and the clocks' goroutine
 	gone          chan struct{} // closed when the last goroutine has ended, after closing
 	failed        chan error    // capacity 1: a source's final error
 	poke          chan struct{} // capacity 1
@@ -61,17 +64,22 @@ type FlowRunner struct {
 	procs         int
 	perRun        float64 // average ns of a run
 	delays        heap[delayed]
-	delayedCount  int // deliveries among delays
-	timers        heap[*timer]
+	delayedCount  int          // deliveries among delays
+	timers        heap[*timer] // of the clocks' goroutine
+	newest        time.Time    // of the clocks' goroutine: the wall time that it saw last
+	began         time.Time    // where new clocks begin; of the clocks' goroutine
 	liveTimers    int
 	fires         deque[*task] // due, and waiting for a slot
 	firing        int
+	marks         deque[*task] // fires that are skipped, and leave their mark in the store
+	marking       bool
 	watching      bool
 	idleLooks     int
 	renewal       bool // the keeper looks at leases
 	renewing      bool
 	nextRenewal   int64 // monotonic ns
 	nextSweep     int64 // monotonic ns
+	swept         bool  // a sweep has been answered
 	sweeping      bool
 	stopping      bool
 	closing       bool
@@ -100,6 +108,7 @@ func New(f *eventflow.Flow, opts ...Option) (*FlowRunner, error) {
 		nonce: hex.EncodeToString(id[:]), procs: runtime.GOMAXPROCS(0),
 	}
 	c.owner = f.Name() + "@" + r.nonce
+	r.faults.flow, r.decisions.most = f.Name(), c.decisionLog
 	if c.codecs.Encode != nil {
 		r.codecs = &c.codecs
 	}

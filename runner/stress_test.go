@@ -22,7 +22,7 @@ import (
 
 // The seed fixes what goes wrong, not the order of goroutines: a seed that failed may pass the next time. Repeat it.
 var (
-	stressSeeds = flag.Int("stress.seeds", 40, "how many seeds the stress of the lanes runs")
+	stressSeeds = flag.Int("stress.seeds", 40, "how many seeds each stress test runs")
 	stressSeed  = flag.Uint64("stress.seed", 1, "the first of them")
 )
 

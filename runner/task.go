@@ -32,6 +32,7 @@ type task struct {
 	tried    int  // number of the attempt that ran last; 0: none
 	faults   int  // failures in a row of a step after the run, for its backoff
 	kept     bool // its claim was not given up: the store did not answer
+	unsure   bool // or it was, and the answer was lost: the store is asked before the next turn
 	direct   bool // Handle's or Run's: Listen has no part in it
 	solo     bool // died with a process before: it is claimed alone, right before it runs
 	split    int  // of a batch that failed as a whole: the size of the next one; 0: any
@@ -149,7 +150,7 @@ func (l *lane) popFront() *task {
 func (t *task) reset() {
 	t.d, t.fire, t.src, t.lane, t.next = nil, nil, nil, nil, nil
 	t.stage, t.attempts, t.tried, t.faults, t.split = stageRun, 0, 0, 0, 0
-	t.solo, t.holds, t.buried, t.direct, t.kept = false, false, false, false, false
+	t.solo, t.holds, t.buried, t.direct, t.kept, t.unsure = false, false, false, false, false, false
 	t.claim.Fire, t.ended.err, t.verdict = nil, nil, verdict{}
 	t.out, t.pubs = nil, nil
 	t.rc.Store(nil)

@@ -43,25 +43,29 @@ type ready struct {
 	l *lane
 }
 
-// timer is a time trigger.
+// timer is a time trigger. A runner may have very many, most of them idle, so it is laid out for size.
 type timer struct {
 	clock      eventflow.TimeClock
 	name       string
-	definition string
 	params     eventflow.Parameters
 	labels     []string
+	missedAge  time.Duration
+	jitter     time.Duration
+	missedMost int32
 	overlap    OverlapPolicy
 	missed     MissedMode
-	missedAge  time.Duration
-	missedMost int
-	jitter     time.Duration
+	definition [8]byte
+
+	// Of the clocks' goroutine.
+	next time.Time // the nominal time waited for; zero: none
+	due  time.Time // next and its jitter
+	last time.Time // the newest fire that the store knew of when the runner started; zero: none
 
 	// Guarded by FlowRunner.mu.
-	next     time.Time // the nominal time waited for; zero: none
-	due      time.Time // next and its jitter
-	live     int       // fires that have begun and not ended
-	buffered []*task   // fires that wait for those to end
 	paused   bool
+	live     int32         // fires that have begun and not ended
+	buffered []*task       // fires that wait for those to end
+	rested   chan struct{} // closed when nothing of it is live any more, for a backfill that waits; nil: none does
 }
 
 // fire is one firing on its way.
@@ -70,6 +74,21 @@ type fire struct {
 	timer *timer // nil: Run's caller is the clock
 	skip  string // why it is not run: it only leaves its mark in the store
 	live  bool   // it counts among its timer's live fires
+	ran   bool   // an attempt has failed, so the store knows of it; guarded by FlowRunner.mu
+	late  bool   // it is made up for: it waits for those before it, whatever the policy
+
+	backfill bool          // it waits for whoever runs its clock, or itself, whatever the policy
+	stir     chan struct{} // of a backfilled one, capacity 1: it is cancelled, and need not wait for its next attempt
+}
+
+// timer gives the time trigger of that name, nil when there is none.
+func (r *FlowRunner) timer(name string) *timer {
+	for _, tm := range r.c.timers {
+		if tm.name == name {
+			return tm
+		}
+	}
+	return nil
 }
 
 // trigger gives the name of what started the task.

@@ -32,12 +32,14 @@ type chunk struct {
 	io     context.Context // of publish, finish and dead letters: it outlives the runs' by HardStop
 	asking context.Context // of claims: it ends when the runner stops, or the caller of Handle or Run does
 	stop   <-chan struct{} // closed when waiting makes no sense any more
+	stir   <-chan struct{} // ends a pause early; nil: never
 	direct bool            // Handle's or Run's: what becomes of its task is their caller's business
 	lanes  []*lane         // those that it holds; guarded by FlowRunner.mu
 	batch  bool            // one run for all tasks
 
 	err     error     // the store's final one
 	start   time.Time // of the runs
+	slow    bool      // the store took its time to grant them
 	current *task     // running, or the last that ran
 	pending []*task   // what is being flushed
 
@@ -141,13 +143,21 @@ func (r *FlowRunner) do(c *chunk) {
 	c.current, c.pending = nil, nil
 	clear(c.out)
 	c.out = c.out[:0]
-	c.start = time.Now()
+	c.start = time.Time{}
+	if !r.c.private {
+		c.start = time.Now()
+	}
 	if c.tasks[0].stage == stageRun && r.claim(c) && len(c.run) > 0 {
 		if !r.c.private { // the store's time is not the runs'; that of a store in memory is too little to ask for it
-			c.start = time.Now()
+			r.answeredLate(c)
 		}
-		if !c.batch && len(c.run) > 1 {
+		if !c.batch && len(c.tasks) > 1 {
 			c.progress.Store(uint64(len(c.run)) << 32)
+			if c.slow { // by now the keeper may have found that there is nothing to look after
+				r.mu.Lock()
+				r.watchOver()
+				r.unlock()
+			}
 		}
 		r.goOn(c)
 		return
@@ -171,10 +181,11 @@ func (r *FlowRunner) goOn(c *chunk) {
 	switch {
 	case c.batch:
 		if c.current == nil {
+			r.spare(c)
 			r.runBatch(c)
 		}
 		ran = len(c.run)
-	case len(c.run) == 1:
+	case len(c.tasks) == 1:
 		if c.current == nil {
 			c.current = c.run[0]
 			r.runOne(c, c.current)
@@ -312,6 +323,11 @@ func (r *FlowRunner) relieveOf(c *chunk, at int) {
 		r.putBack(back)
 	}
 	r.wake()
+	r.flushBeside(rest)
+}
+
+// flushBeside flushes what was taken out of a chunk, and does not keep the chunk waiting. The caller holds FlowRunner.mu.
+func (r *FlowRunner) flushBeside(rest *chunk) {
 	if len(rest.tasks) == 0 {
 		r.release(rest)
 		return
@@ -323,6 +339,33 @@ func (r *FlowRunner) relieveOf(c *chunk, at int) {
 		r.goroutineEnds()
 		r.unlock()
 	}()
+}
+
+// spare takes out of a batch's chunk what was not granted: it need not wait for the run.
+func (r *FlowRunner) spare(c *chunk) {
+	if len(c.run) == len(c.tasks) {
+		return
+	}
+	rest := &chunk{src: c.src, base: c.base, io: c.io, asking: c.asking, stop: c.stop}
+	next := 0
+	for _, t := range c.tasks {
+		if next < len(c.run) && c.run[next] == t {
+			next++
+			continue
+		}
+		if t.lane != nil && t.verdict.turn != turnEnd {
+			t.verdict = verdict{turn: turnUnrun} // behind what runs: it must not hold their lane
+		}
+		rest.tasks = append(rest.tasks, t)
+	}
+	c.tasks = append(c.tasks[:0], c.run...)
+	r.mu.Lock()
+	defer r.unlock()
+	rest.lanes = slices.Clone(c.lanes)
+	for _, l := range rest.lanes {
+		l.busy++
+	}
+	r.flushBeside(rest)
 }
 
 // putBack puts tasks that were taken and not run in front of where they came from, in their order.
@@ -347,6 +390,8 @@ func (c *chunk) pause(d time.Duration) bool {
 	defer t.Stop()
 	select {
 	case <-t.C:
+		return true
+	case <-c.stir:
 		return true
 	case <-c.stop:
 		return false

@@ -1,0 +1,5 @@
+//go:build !race
+
+package runnertest
+
+const raced = false
