@@ -3,14 +3,12 @@ package store
 import (
 	"context"
 	"time"
-
-	"github.com/eventflow-go/eventflow"
 )
 
 // Claim implements [Store]. A key that is asked for twice in one call is granted once and Held once. On an error nothing
 // was claimed.
 func (m *Memory) Claim(ctx context.Context, owner string, lease time.Duration, cs []Claim) error {
-	if err := checkHolder(owner, lease); err != nil {
+	if err := CheckHolder(owner, lease); err != nil {
 		return err
 	}
 	m.mu.Lock()
@@ -178,14 +176,4 @@ func (m *Memory) forget(i int32) {
 		m.freeSlot(r, i)
 	}
 	m.keys.remove(i)
-}
-
-func checkHolder(owner string, lease time.Duration) error {
-	if owner == "" {
-		return &eventflow.ConfigError{Field: "store owner", Value: owner, Allowed: "a name of the process"}
-	}
-	if lease <= 0 {
-		return &eventflow.ConfigError{Field: "store lease", Value: lease.String(), Allowed: "a duration above zero"}
-	}
-	return nil
 }

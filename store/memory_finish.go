@@ -2,16 +2,13 @@ package store
 
 import (
 	"context"
-	"strconv"
 	"time"
-
-	"github.com/eventflow-go/eventflow"
 )
 
 // Renew implements [Store]. A lease that lapsed is renewed all the same while nobody has taken the key over, nor its
 // overlap slot. A claim that is lost is answered as a new claim would be; Held until now, when the key is free.
 func (m *Memory) Renew(ctx context.Context, owner string, lease time.Duration, cs []*Claim) error {
-	if err := checkHolder(owner, lease); err != nil {
+	if err := CheckHolder(owner, lease); err != nil {
 		return err
 	}
 	m.mu.Lock()
@@ -64,7 +61,7 @@ func (m *Memory) find(c *Claim) int32 {
 // the answer may ask again. On an error nothing was written.
 func (m *Memory) Finish(ctx context.Context, owner string, fs []Finish) error {
 	for i := range fs {
-		if err := fs[i].check(); err != nil {
+		if err := fs[i].Check(); err != nil {
 			return err
 		}
 	}
@@ -76,19 +73,6 @@ func (m *Memory) Finish(ctx context.Context, owner string, fs []Finish) error {
 	now := m.now()
 	for i := range fs {
 		fs[i].Fenced = !m.finish(owner, &fs[i], now)
-	}
-	return nil
-}
-
-// check refuses what no store may write.
-func (f *Finish) check() error {
-	switch {
-	case f.Claim == nil:
-		return &eventflow.ConfigError{Field: "store.Finish.Claim", Value: "nil", Allowed: "a claim that was granted"}
-	case f.State < Terminal || f.State > Released:
-		return &eventflow.ConfigError{Field: "store.Finish.State", Value: strconv.Itoa(int(f.State)), Allowed: "Terminal, Failed or Released"}
-	case f.State == Terminal && !f.Outcome.Final():
-		return &eventflow.ConfigError{Field: "store.Finish.Outcome", Value: f.Outcome.String(), Allowed: "an outcome that is final, when the state is Terminal"}
 	}
 	return nil
 }

@@ -9,6 +9,8 @@
 //		})
 //	}
 //
+// What several processes share is asked for by RunDurable, with the same harness.
+//
 // The log says which rules were asked. A rule that the harness gives no means to ask fails unless the harness excuses
 // it by name, so that nobody passes by leaving something out.
 package storetest
@@ -33,6 +35,9 @@ type Harness struct {
 
 	// Reopen closes s as if its process ended, and opens the same data again. Nil: the store ends with its process.
 	Reopen func(t T, s store.Store) store.Store
+
+	// Another opens the data of s once more, as another process would, while s stays open. Nil: one process has it.
+	Another func(t T, s store.Store) store.Store
 
 	// Bounded gives an empty store that may hold that many keys. Nil: it is not bounded by count.
 	Bounded func(t T, capacity int) store.Store
