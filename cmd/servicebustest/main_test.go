@@ -15,13 +15,16 @@ func TestItsFirstLineIsAConnectionString(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	r, w := io.Pipe()
 	done := make(chan error)
-	go func() { done <- run(ctx, []string{"-queue", "q", "-session-queue", "s", "-topic", "t", "-subscription", "a/b/c", "-lock", "5s"}, w) }()
+	go func() {
+		done <- run(ctx, []string{"-queue", "q", "-session-queue", "s", "-topic", "t", "-subscription", "a/b/c", "-lock", "5s"}, w)
+	}()
 	line, err := bufio.NewReader(r).ReadString('\n')
 	require.NoError(t, err)
 	client, err := azservicebus.NewClientFromConnectionString(line[:len(line)-1], nil)
 	require.NoError(t, err)
+	var sender *azservicebus.Sender
 	for _, entity := range []string{"q", "s", "t", "a/b"} {
-		sender, err := client.NewSender(entity, nil)
+		sender, err = client.NewSender(entity, nil)
 		require.NoError(t, err)
 		session := "x"
 		require.NoError(t, sender.SendMessage(ctx, &azservicebus.Message{SessionID: &session}, nil), entity)
