@@ -320,3 +320,31 @@ func TestABatchDoesNotLendItsAttempts(t *testing.T) {
 		require.Equal(t, 3, tries["neighbour"])
 	})
 }
+
+// The flow said which item it gave up; the others are done, although the lock of that one went.
+func TestItemsThatAreDoneOutliveTheLockOfTheirNeighbour(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t)
+		var runs []string
+		first := true
+		r := b.new(eventflow.NewSink("f", func(ctx context.Context, in eventflow.Batch[string]) error {
+			runs = append(runs, strings.Join(in.Values(), " "))
+			if !first {
+				return nil
+			}
+			first = false
+			b.mem.Inject(broker.Fault{Kind: broker.LoseLock, Topics: []string{"q"}, Match: func(ev *eventflow.Event) bool { return ev.ID == in[1].Event.ID }})
+			<-ctx.Done()
+			var failed eventflow.BatchError
+			failed.Add(1, ctx.Err())
+			return failed.Err()
+		}), runner.On(b.mem.Subscriber("q")))
+		b.publish("q", "1", "2", "3")
+		stop := b.listen(r)
+		time.Sleep(time.Minute)
+		require.NoError(t, stop())
+		require.Equal(t, []string{"1 2 3", "2"}, runs)
+		require.EqualValues(t, 3, balanced(t, r).Outcomes[eventflow.Succeeded])
+	})
+}

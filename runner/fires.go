@@ -103,11 +103,14 @@ func (r *FlowRunner) begin(tm *timer, f eventflow.Fire, late bool) {
 }
 
 // mark leaves the mark of a fire that is skipped in the store, so that no other replica and no restart runs it. It takes
-// no slot. While the store is away marks wait, as many as there is room for: what is beyond is only counted. So is what
-// comes behind fires that nobody has claimed yet, as they wait for a run to end, or for a slot: should this process end
-// first, they and it are missed fires, and the next listener does with them what Missed says.
+// no slot. While the store is away marks wait, as many as there is room for: what is beyond is only counted. The mark of
+// one that comes behind fires that nobody has claimed yet, as they wait for a run to end, or for a slot, does not move the
+// clock past them: should this process end first, they are missed fires.
 func (r *FlowRunner) mark(t *task) {
-	if r.marks.len() < bufferMost+len(r.c.timers) && !slices.ContainsFunc(r.tasks, t.comesBehind) {
+	if slices.ContainsFunc(r.tasks, t.comesBehind) {
+		t.claim.Fire.Definition = ""
+	}
+	if r.marks.len() < bufferMost+len(r.c.timers) {
 		r.enqueue(t, false)
 		return
 	}
@@ -253,8 +256,22 @@ func (r *FlowRunner) runFire(c *chunk, goOn bool) {
 
 // fireEnded counts the end of a fire.
 func (r *FlowRunner) fireEnded(t *task, note uint16) {
+	r.makeUp(t)
 	r.restFire(t)
 	r.tally.endFire(note)
+}
+
+// makeUp goes on to the one before when the latest of the missed turns out to have been skipped when it was due: the one
+// that it was skipped for may never have begun.
+func (r *FlowRunner) makeUp(t *task) {
+	before := len(t.fire.Missed) - 1
+	if t.verdict.outcome != eventflow.Duplicate || t.claim.Outcome != eventflow.Skipped || !t.fire.late || before < 0 || r.stopping || r.closing {
+		return
+	}
+	if nominal := t.fire.Missed[before]; r.c.now().Sub(nominal) <= t.fire.timer.missedAge {
+		// It is due since long, so its jitter does not matter.
+		r.begin(t.fire.timer, eventflow.Fire{Nominal: nominal, Due: nominal, Missed: t.fire.Missed[:before], MissedMore: t.fire.MissedMore}, true)
+	}
 }
 
 // restFire takes a fire off those that others of its clock overlap, and lets the next one begin that waited for it.

@@ -256,14 +256,10 @@ func (r *FlowRunner) runBatch(c *chunk) {
 	out, err := r.callBatch(c, rc, open)
 	cause := rc.end()
 	if cause != nil && err != nil {
-		for _, t := range open {
-			if t.verdict = r.cancelled(t, cause, err); t.verdict.reason == reasonLost && t.open() {
-				t.verdict = verdict{turn: turnUnrun} // a neighbour's lock went, not its own
-			}
-		}
-		return
+		r.cancelledBatch(c, open, cause, err)
+	} else {
+		r.judgeBatch(c, open, err)
 	}
-	r.judgeBatch(c, open, err)
 	if len(out) > before {
 		for _, t := range open {
 			if t.verdict.outcome == eventflow.Succeeded { // the results are the run's; the first that succeeded carries them
@@ -274,23 +270,55 @@ func (r *FlowRunner) runBatch(c *chunk) {
 	}
 }
 
-// judgeBatch gives each task of a batch's run its verdict.
-func (r *FlowRunner) judgeBatch(c *chunk, ts []*task, err error) {
-	var some *eventflow.BatchError
-	errs := make([]error, len(ts))
-	if errors.As(err, &some) && some != nil {
-		for _, it := range some.Items {
-			if it.Index < 0 || it.Index >= len(ts) {
-				some = nil // it names an item that is not there: the whole batch failed
-				break
-			}
-			errs[it.Index] = errors.Join(errs[it.Index], it.Err)
-		}
-	}
+// cancelledBatch gives each task of a batch's run that the runner cancelled its verdict. An item that the flow's error
+// does not name is done all the same, unless it comes behind one of its lane that is not.
+func (r *FlowRunner) cancelledBatch(c *chunk, ts []*task, cause, err error) {
+	errs := itemErrors(err, len(ts))
 	stopped := false
 	for i, t := range ts {
 		one := err
-		if some != nil {
+		if errs != nil {
+			one = errs[i]
+		}
+		switch {
+		case one == nil && !stopped:
+			t.verdict = r.judge(t, t.tried, nil)
+			t.verdict.started = c.start
+			continue
+		case one == nil:
+			t.verdict = verdict{turn: turnUnrun}
+		default:
+			if t.verdict = r.cancelled(t, cause, one); t.verdict.reason == reasonLost && t.open() {
+				t.verdict = verdict{turn: turnUnrun} // a neighbour's lock went, not its own
+			}
+		}
+		stopped = t.lane != nil
+	}
+}
+
+// itemErrors gives the error of each of n items of a batch; nil when the batch's error does not tell them apart.
+func itemErrors(err error, n int) []error {
+	var some *eventflow.BatchError
+	if !errors.As(err, &some) || some == nil {
+		return nil
+	}
+	errs := make([]error, n)
+	for _, it := range some.Items {
+		if it.Index < 0 || it.Index >= n {
+			return nil // it names an item that is not there: the whole batch failed
+		}
+		errs[it.Index] = errors.Join(errs[it.Index], it.Err)
+	}
+	return errs
+}
+
+// judgeBatch gives each task of a batch's run its verdict.
+func (r *FlowRunner) judgeBatch(c *chunk, ts []*task, err error) {
+	errs := itemErrors(err, len(ts))
+	stopped := false
+	for i, t := range ts {
+		one := err
+		if errs != nil {
 			one = errs[i]
 		}
 		n := t.tried
@@ -298,7 +326,7 @@ func (r *FlowRunner) judgeBatch(c *chunk, ts []*task, err error) {
 		case stopped:
 			// In an ordered lane the first failure fails what is behind it: it runs again, and is no attempt.
 			t.verdict = verdict{turn: turnUnrun}
-		case some == nil && err != nil && len(ts) > 1 && !definite(err):
+		case errs == nil && err != nil && len(ts) > 1 && !definite(err):
 			// Nobody knows which of them it was: halve the batch until it is alone. Halving is no attempt.
 			t.split = max(1, len(ts)/2)
 			if t.verdict = (verdict{turn: turnUnrun}); i == 0 {

@@ -268,7 +268,7 @@ func TestFiresThatWaitOutliveARestart(t *testing.T) {
 	})
 }
 
-func TestABufferedFireIsAmongTheMissedAfterARestart(t *testing.T) {
+func TestABufferedFireOutlivesARestart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b, st := setup(t), store.NewMemory()
@@ -290,8 +290,6 @@ func TestABufferedFireIsAmongTheMissedAfterARestart(t *testing.T) {
 		stop = b.listen(b.new(f, at, runner.Store(st)))
 		time.Sleep(20 * time.Minute)
 		require.NoError(t, stop())
-		require.Equal(t, "03", last.Load().Nominal.Format("15"), "the latest of the missed")
-		require.Len(t, last.Load().Missed, 1)
-		require.Equal(t, "02", last.Load().Missed[0].Format("15"))
+		require.Equal(t, "02", last.Load().Nominal.Format("15"), "the latest of the missed was skipped when it was due")
 	})
 }

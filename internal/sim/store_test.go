@@ -78,7 +78,7 @@ func (s *stored) Claim(ctx context.Context, owner string, lease time.Duration, c
 				if w.fired == 0 {
 					w.fired = w.now()
 				}
-				if c.Fire.Nominal.After(now) {
+				if c.Fire.Definition != "" && c.Fire.Nominal.After(now) {
 					now = c.Fire.Nominal
 				}
 				if c.Fire.NotBefore.After(time.Now()) {
@@ -99,7 +99,7 @@ func (s *stored) Claim(ctx context.Context, owner string, lease time.Duration, c
 func (s *stored) checkCursor(ctx context.Context, cs []store.Claim) {
 	w := s.n.p.w
 	for i := range cs {
-		if cs[i].Fire == nil {
+		if cs[i].Fire == nil || cs[i].Fire.Definition == "" { // it moves no cursor
 			continue
 		}
 		at, err := w.store.Cursor(ctx, cs[i].Key.Flow, cs[i].Key.Binding, cs[i].Fire.Definition)
