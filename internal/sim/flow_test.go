@@ -182,6 +182,7 @@ func (r *run) leave() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	r.n.bodies--
+	r.n.bodyEnded = time.Now()
 	w.running = slices.DeleteFunc(w.running, func(o *run) bool { return o == r })
 }
 

@@ -46,6 +46,7 @@ type node struct {
 
 	// Guarded by world.mu.
 	bodies    int
+	bodyEnded time.Time
 	received  int
 	returned  bool
 	storeErrs int // since the stop
@@ -400,6 +401,8 @@ func (p *proc) pause(f fault) {
 	})
 }
 
+const lastMoment = 50 * time.Millisecond
+
 // listened checks what Listen left behind. The caller holds world.mu.
 func (n *node) listened(err error) {
 	p, w := n.p, n.p.w
@@ -408,9 +411,10 @@ func (n *node) listened(err error) {
 	if p.dead {
 		return
 	}
-	deaf := n.bodies > 0
+	// One that ended in the last moment may have left its runner no time to publish and finish.
+	deaf := n.bodies > 0 || time.Since(n.bodyEnded) < lastMoment
 	switch {
-	case err == nil && deaf:
+	case err == nil && n.bodies > 0:
 		w.brokenf(listenEnds, "%v returned nil and %d runs are going on", n, n.bodies)
 	case err == nil, deaf && errors.Is(err, eventflow.ErrAbandoned), p.troubled.After(p.stopAt):
 	default:
