@@ -55,16 +55,18 @@ func (t *rruleText) property(text string) error {
 	if !found {
 		head, value = "RRULE", text
 	}
-	name, params, _ := strings.Cut(strings.ToUpper(head), ";")
+	name, params, _ := strings.Cut(head, ";")
+	name = strings.ToUpper(name)
 	zone := ""
 	for param := range strings.SplitSeq(params, ";") {
-		switch key, of, _ := strings.Cut(param, "="); {
-		case param == "", key == "VALUE" && (of == "DATE" || of == "DATE-TIME"):
-		case key == "TZID" && name != "RRULE":
-			at := strings.Index(strings.ToUpper(head), ";TZID=") + len(";TZID=")
-			zone = strings.Trim(head[at:at+len(of)], `"`)
+		// Each part is folded by itself: the upper case of a text may be longer than the text.
+		key, of, _ := strings.Cut(param, "=")
+		switch key = strings.ToUpper(key); {
+		case param == "", key == "VALUE" && (strings.EqualFold(of, "DATE") || strings.EqualFold(of, "DATE-TIME")):
+		case key == "TZID" && name != "RRULE" && zone == "":
+			zone = strings.Trim(of, `"`)
 		default:
-			return rruleError(name, param, "TZID=ZONE, VALUE=DATE-TIME or VALUE=DATE")
+			return rruleError(name, param, "TZID=ZONE once, VALUE=DATE-TIME or VALUE=DATE")
 		}
 	}
 	switch name {
