@@ -113,6 +113,9 @@ type instant struct {
 // wherever the store was made.
 func (now instant) at(ns int64) time.Time { return now.wall.Add(time.Duration(ns - now.ns)) }
 
+// sinceEpoch is a reading without the wall clock, which costs half as much.
+func (m *Memory) sinceEpoch() int64 { return int64(time.Since(m.epoch)) }
+
 func (m *Memory) now() instant {
 	t := time.Now()
 	return instant{wall: t, ns: int64(t.Sub(m.epoch))}

@@ -70,7 +70,7 @@ func (m *Memory) Finish(ctx context.Context, owner string, fs []Finish) error {
 	if err := m.ready(ctx); err != nil {
 		return err
 	}
-	now := m.now()
+	now := instant{ns: m.sinceEpoch()}
 	for i := range fs {
 		fs[i].Fenced = !m.finish(owner, &fs[i], now)
 	}
