@@ -37,7 +37,7 @@ func (r *FlowRunner) bury(c *chunk, ts []*task) {
 			continue
 		}
 		if !t.open() {
-			t.verdict = handBack(reasonLost, 0)
+			t.verdict = lostAfter(&t.ended)
 			continue
 		}
 		switch err := r.buryOne(c, t); {
@@ -47,7 +47,7 @@ func (r *FlowRunner) bury(c *chunk, ts []*task) {
 			r.faults.clear(r.logger(), reasonDead)
 			r.sayEnd(slog.LevelWarn, "event is dead-lettered", t)
 		case errors.Is(err, eventflow.ErrLockLost):
-			t.verdict = handBack(reasonLost, 0)
+			t.verdict = lostAfter(&t.ended)
 		case errors.Is(err, eventflow.ErrNoDeadLetters) && t.d != nil && !t.d.Bound():
 			t.ended.outcome = eventflow.Failed // no broker stands behind it, and nobody named another place
 			t.verdict = t.ended

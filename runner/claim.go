@@ -204,6 +204,16 @@ func handBack(reason string, after time.Duration) verdict {
 	return verdict{turn: turnEnd, outcome: eventflow.HandedBack, reason: reason, verb: eventflow.Release, after: after}
 }
 
+// lostAfter is the verdict of what lost its lock or its claim behind its run. A run that failed has failed all the same:
+// if the claim is still there, it is written down.
+func lostAfter(v *verdict) verdict {
+	back := handBack(reasonLost, 0)
+	if v.counted {
+		back.counted, back.verb, back.err = true, eventflow.Nack, v.err
+	}
+	return back
+}
+
 // end writes the ends of the chunk's claims into the store, in one call. What the store does not take keeps its task,
 // unless the runner stops: then the event is given back, and a rerun publishes the same results again.
 func (r *FlowRunner) end(c *chunk, ts []*task) {

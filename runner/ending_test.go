@@ -2,6 +2,7 @@ package runner_test
 
 import (
 	"context"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/eventflow-go/eventflow"
+	"github.com/eventflow-go/eventflow/broker"
 	"github.com/eventflow-go/eventflow/runner"
 	"github.com/eventflow-go/eventflow/store"
 )
@@ -100,4 +102,69 @@ func TestAFireThatIsFoundWhileTheLastRunEndsIsTakenOver(t *testing.T) {
 		require.Zero(t, c.InFlight)
 		require.EqualValues(t, 1, c.Outcomes[eventflow.Duplicate], "the sweep that was under way found it")
 	})
+}
+
+// unheard is a store that confirms no renewal.
+type unheard struct{ store.Store }
+
+func (unheard) Renew(context.Context, string, time.Duration, []*store.Claim) error { return errBoom }
+
+// graveyard is a place for dead letters that takes its time, or none.
+type graveyard struct {
+	eventflow.Publisher
+	takes   time.Duration
+	fails   error
+	written *atomic.Int64
+}
+
+func (g *graveyard) Publish(ctx context.Context, evs ...eventflow.Event) error {
+	time.Sleep(g.takes)
+	if g.fails != nil {
+		return g.fails
+	}
+	g.written.Add(1)
+	return g.Publisher.Publish(ctx, evs...)
+}
+
+// Its last run had failed when the claim was lost on the way of the dead letter, or when the runner had to stop without
+// having written it: whoever has it next writes the dead letter, and runs nothing.
+func TestTheLastFailureIsRememberedThoughItsDeadLetterIsNot(t *testing.T) {
+	t.Parallel()
+	for name, g := range map[string]graveyard{
+		"the claim is fenced while it is written":    {takes: 29 * time.Second},
+		"it is not written when the runner is ended": {fails: errBoom},
+	} {
+		for _, fire := range []bool{false, true} {
+			t.Run(name+", fire: "+strconv.FormatBool(fire), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					b, st := setup(t, broker.Lease(time.Hour)), store.NewMemory()
+					g := graveyard{Publisher: b.mem.Publisher("dead"), takes: g.takes, fails: g.fails, written: new(atomic.Int64)}
+					var runs atomic.Int64
+					f := eventflow.NewSink("f", func(context.Context, []byte) error { runs.Add(1); return errBoom })
+					on := func() runner.Option { return runner.On(b.mem.Subscriber("q"), runner.Named("q")) }
+					if fire {
+						clock := eventflow.Dates(time.Now().Add(time.Second), time.Now().Add(time.Hour))
+						on = func() runner.Option { return runner.At(clock, runner.Named("d")) }
+					} else {
+						b.publish("q", "1")
+					}
+					r := b.new(f, on(), runner.MaxAttempts(2), runner.Backoff(func(int) time.Duration { return 0 }), runner.DeadLetterTo(&g), runner.Store(unheard{st}))
+					stop := b.listen(r)
+					time.Sleep(10 * time.Second)
+					require.EqualValues(t, 2, runs.Load())
+					if g.fails == nil {
+						time.Sleep(2 * time.Minute)
+					}
+					require.NoError(t, stop())
+					next := b.new(f, on(), runner.MaxAttempts(2), runner.DeadLetterTo(&graveyard{Publisher: g.Publisher, written: g.written}), runner.Store(st))
+					stop = b.listen(next)
+					time.Sleep(2 * time.Minute)
+					require.NoError(t, stop())
+					require.EqualValues(t, 2, runs.Load(), "it was run after its last attempt")
+					require.Positive(t, g.written.Load(), "its dead letter was never written")
+				})
+			})
+		}
+	}
 }

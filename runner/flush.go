@@ -51,7 +51,7 @@ func (r *FlowRunner) restore(t *task) {
 func (r *FlowRunner) fence(ts []*task) {
 	for _, t := range ts {
 		if t.verdict.turn == turnEnd && t.verdict.outcome != eventflow.HandedBack && !t.buried && !t.open() {
-			t.verdict = handBack(reasonLost, 0)
+			t.verdict = lostAfter(&t.verdict)
 		}
 	}
 }

@@ -263,7 +263,7 @@ func (r *FlowRunner) giveBack(c *chunk, ts []*task) {
 		t.verdict = handBack(t.verdict.reason, after)
 		t.verdict.verb, t.verdict.counted = verb, counted && verb == eventflow.Nack
 		if t.d == nil {
-			t.verdict = verdict{turn: turnEnd, outcome: eventflow.HandedBack, reason: reasonShutdown}
+			t.verdict.reason, t.verdict.after = reasonShutdown, 0
 		}
 	}
 	r.end(c, ts)
