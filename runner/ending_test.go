@@ -130,7 +130,7 @@ func (g *graveyard) Publish(ctx context.Context, evs ...eventflow.Event) error {
 // having written it: whoever has it next writes the dead letter, and runs nothing.
 func TestTheLastFailureIsRememberedThoughItsDeadLetterIsNot(t *testing.T) {
 	t.Parallel()
-	for name, g := range map[string]graveyard{
+	for name, of := range map[string]graveyard{
 		"the claim is fenced while it is written":    {takes: 29 * time.Second},
 		"it is not written when the runner is ended": {fails: errBoom},
 	} {
@@ -139,7 +139,7 @@ func TestTheLastFailureIsRememberedThoughItsDeadLetterIsNot(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
 					b, st := setup(t, broker.Lease(time.Hour)), store.NewMemory()
-					g := graveyard{Publisher: b.mem.Publisher("dead"), takes: g.takes, fails: g.fails, written: new(atomic.Int64)}
+					g := graveyard{Publisher: b.mem.Publisher("dead"), takes: of.takes, fails: of.fails, written: new(atomic.Int64)}
 					var runs atomic.Int64
 					f := eventflow.NewSink("f", func(context.Context, []byte) error { runs.Add(1); return errBoom })
 					on := func() runner.Option { return runner.On(b.mem.Subscriber("q"), runner.Named("q")) }
