@@ -103,13 +103,9 @@ func (r *FlowRunner) begin(tm *timer, f eventflow.Fire, late bool) {
 }
 
 // mark leaves the mark of a fire that is skipped in the store, so that no other replica and no restart runs it. It takes
-// no slot. While the store is away marks wait, as many as there is room for: what is beyond is only counted. The mark of
-// one that comes behind fires that nobody has claimed yet, as they wait for a run to end, or for a slot, does not move the
-// clock past them: should this process end first, they are missed fires.
+// no slot. While the store is away marks wait, as many as there is room for: what is beyond is only counted.
 func (r *FlowRunner) mark(t *task) {
-	if slices.ContainsFunc(r.tasks, t.comesBehind) {
-		t.claim.Fire.Definition = ""
-	}
+	r.keepCursor(t)
 	if r.marks.len() < bufferMost+len(r.c.timers) {
 		r.enqueue(t, false)
 		return
@@ -117,6 +113,14 @@ func (r *FlowRunner) mark(t *task) {
 	t.verdict = verdict{turn: turnEnd, outcome: eventflow.Skipped, reason: t.fire.skip}
 	r.decide(Decision{Key: t.key, Outcome: eventflow.Skipped, Reason: t.fire.skip})
 	r.ended(t)
+}
+
+// keepCursor keeps the claim of a fire from moving its clock past older fires that nobody has claimed yet, as they wait
+// for a run to end, for a slot, or for the store: should this process end first, they are missed fires.
+func (r *FlowRunner) keepCursor(t *task) {
+	if t.claim.Fire != nil && slices.ContainsFunc(r.tasks, t.comesBehind) {
+		t.claim.Fire.Definition = ""
+	}
 }
 
 // comesBehind reports whether o is an older fire of t's clock that waits for its first claim.
@@ -226,6 +230,9 @@ func (r *FlowRunner) fireReceived() {
 func (r *FlowRunner) startFires() {
 	for r.fires.len() > 0 && r.firing < r.c.fireSlots && !r.closing {
 		t := r.fires.popFront()
+		if t.fire.timer != nil && t.fire.timer.overlap == OverlapAllowAll && t.fire.timer.live > 1 {
+			r.keepCursor(t)
+		}
 		r.firing++
 		r.goroutines++
 		c := &chunk{tasks: []*task{t}, base: r.base, io: r.io, asking: r.asking, stop: r.stop}

@@ -214,3 +214,45 @@ func TestReplicasSkipNothingWhenNothingOverlaps(t *testing.T) {
 		require.InDelta(t, 360, n, 1, "fires that were skipped although nothing was running")
 	})
 }
+
+// lingering is a store that takes one fire's claim and does not answer.
+type lingering struct {
+	store.Store
+	nominal time.Time
+}
+
+func (l *lingering) Claim(ctx context.Context, owner string, lease time.Duration, cs []store.Claim) error {
+	if cs[0].Fire != nil && cs[0].Fire.Nominal.Equal(l.nominal) {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return l.Store.Claim(ctx, owner, lease, cs)
+}
+
+// With OverlapAllowAll the claims of neighbours are under way side by side, and the later may be granted first.
+func TestAFireWhoseClaimIsOvertakenIsNotForgotten(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b, st := setup(t), store.NewMemory()
+		start := time.Now()
+		second := start.Add(2 * time.Second)
+		clock := eventflow.Dates(start.Add(time.Second), second, start.Add(3*time.Second), start.Add(time.Hour))
+		var ran []time.Time
+		f := eventflow.NewJob("f", func(ctx context.Context) error {
+			ran = append(ran, eventflow.RunFrom(ctx).Fire.Nominal)
+			return nil
+		})
+		at := func() runner.Option {
+			return runner.At(clock, runner.Named("d"), runner.Overlap(runner.OverlapAllowAll), runner.Missed(runner.MissedAll, time.Hour, 10))
+		}
+		stop := b.listen(b.new(f, at(), runner.FireSlots(2), runner.Store(&lingering{Store: st, nominal: second})))
+		time.Sleep(10 * time.Second)
+		require.NoError(t, stop())
+		require.Len(t, ran, 2, "the third runs meanwhile")
+		stop = b.listen(b.new(f, at(), runner.Store(st)))
+		time.Sleep(10 * time.Second)
+		require.NoError(t, stop())
+		require.Len(t, ran, 3, "the clock had moved past the second, which nobody had claimed")
+		require.True(t, ran[2].Equal(second))
+	})
+}
