@@ -95,7 +95,7 @@
 // When Listen's context ends, receiving stops at once and what has not started is handed back. Runs have [Grace] to
 // finish; then their contexts end with the cause eventflow.ErrShutdown, and their events are handed back, which is no
 // attempt. After [HardStop] Listen returns an *eventflow.AbandonedError with the names of the runs that are still going;
-// those are fenced and their locks lapse. Subscribers are closed in any case. When no run was abandoned and no source or
+// those are fenced and their locks lapse. Subscribers are closed in any case, within what is left of Grace and HardStop. When no run was abandoned and no source or
 // store failed for good, Listen returns nil: cancellation is not failure. The runner's goroutines have ended by then,
 // except those of abandoned runs.
 //

@@ -228,7 +228,7 @@ func (r *FlowRunner) beginStop() {
 		r.unlock()
 		return
 	}
-	r.stopping = true
+	r.stopping, r.stopped = true, time.Now()
 	r.halted.Store(true)
 	r.stopReceiving() // first, or a source may hand over again what is handed back below
 	r.stopAsking()
@@ -299,9 +299,13 @@ func (r *FlowRunner) goroutinesLeft() {
 	}
 }
 
-// closeSources closes the subscribers: marks are written, what is unsettled is handed back.
+// closeSources closes the subscribers: marks are written, what is unsettled is handed back. What the runs have left of
+// the grace period is theirs: a long poll that is cut off takes the messages with it that were on their way.
 func (r *FlowRunner) closeSources(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, max(r.c.hardStop, time.Second))
+	r.mu.Lock()
+	left := max(r.c.grace-time.Since(r.stopped), 0)
+	r.unlock()
+	ctx, cancel := context.WithTimeout(ctx, max(left+r.c.hardStop, time.Second))
 	defer cancel()
 	var wg sync.WaitGroup
 	errs := make([]error, len(r.c.sources))

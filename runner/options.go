@@ -333,7 +333,7 @@ func Timeout(d time.Duration) Option {
 }
 
 // Grace is how long runs may go on when Listen's context has ended; then their contexts are cancelled with ErrShutdown.
-// Default 30 s.
+// What they leave of it subscribers may use to close, with HardStop on top. Default 30 s.
 func Grace(d time.Duration) Option {
 	return option(func(c *config) { c.setDuration("runner.Grace", &c.grace, d, 0, 24*time.Hour) })
 }

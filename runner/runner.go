@@ -82,6 +82,7 @@ type FlowRunner struct {
 	swept         bool  // a sweep has been answered
 	sweeping      bool
 	stopping      bool
+	stopped       time.Time // when stopping began
 	closing       bool
 	overDone      bool
 	goneDone      bool

@@ -251,12 +251,14 @@ func (b *bench) subscriber(topic, group string) eventflow.Subscriber {
 // acknowledged when enough says so, or when the time is over. It closes the consumer.
 func (b *bench) consume(topic string, within time.Duration, enough func([]*eventflow.Delivery) bool) []*eventflow.Delivery {
 	b.Helper()
-	ctx, cancel := b.within(within)
-	defer cancel()
 	s := b.subscriber(topic, group)
-	if err := s.Start(ctx, eventflow.Listening{}); err != nil {
+	starting, cancelStart := b.within(b.patience())
+	defer cancelStart()
+	if err := s.Start(starting, eventflow.Listening{}); err != nil {
 		b.Fatalf("Start: %v", err)
 	}
+	ctx, cancel := b.within(within)
+	defer cancel()
 	var got []*eventflow.Delivery
 	for !enough(got) {
 		ds, err := s.Next(ctx, eventflow.Want{Events: 100})

@@ -99,7 +99,7 @@ func (p *process) on() eventflow.Subscriber {
 
 func (p *process) onTopic(topic, group string) eventflow.Subscriber {
 	p.b.Helper()
-	w := &watched{Subscriber: p.b.subscriber(topic, group), p: p, outs: map[*eventflow.Delivery]*eventflow.Delivery{}, perLane: map[string]int{}}
+	w := &watched{Subscriber: p.b.subscriber(topic, group), p: p, outs: map[*eventflow.Delivery]*eventflow.Delivery{}, marked: map[*eventflow.Delivery]struct{}{}, perLane: map[string]int{}}
 	p.mu.Lock()
 	p.subs = append(p.subs, w)
 	p.mu.Unlock()

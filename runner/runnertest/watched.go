@@ -19,6 +19,7 @@ type watched struct {
 	mu      sync.Mutex                                  // guards what follows
 	outs    map[*eventflow.Delivery]*eventflow.Delivery // that are handed over and not confirmed, by the broker's own
 	bytes   int                                         // of their data
+	marked  map[*eventflow.Delivery]struct{}            // of outs, those that are settled: they count for no lane any more
 	perLane map[string]int
 	most    held
 }
@@ -113,14 +114,24 @@ func (s *watched) release(ins []*eventflow.Delivery) (outs []*eventflow.Delivery
 		if out == nil {
 			continue
 		}
+		s.leaveLane(in)
+		delete(s.marked, in)
 		delete(s.outs, in)
 		s.bytes -= len(in.Event.Data)
-		if s.perLane[in.Lane]--; s.perLane[in.Lane] <= 0 {
-			delete(s.perLane, in.Lane)
-		}
 		outs = append(outs, out)
 	}
 	return outs
+}
+
+// leaveLane takes a delivery off its lane's count: a bound of unsettled ones per lane does not wait for confirmations.
+func (s *watched) leaveLane(in *eventflow.Delivery) {
+	if _, ok := s.marked[in]; ok || s.outs[in] == nil {
+		return
+	}
+	s.marked[in] = struct{}{}
+	if s.perLane[in.Lane]--; s.perLane[in.Lane] <= 0 {
+		delete(s.perLane, in.Lane)
+	}
 }
 
 func (s *watched) settled(ins []*eventflow.Delivery, err error) {
@@ -172,8 +183,13 @@ func (s *watched) Settle(outs []*eventflow.Delivery, st eventflow.Settlement) {
 		return
 	}
 	ins := make([]*eventflow.Delivery, len(outs))
+	s.mu.Lock()
 	for i, out := range outs {
 		ins[i] = innerOf(out)
+		s.leaveLane(ins[i])
+	}
+	s.mu.Unlock()
+	for _, out := range outs {
 		s.p.note(entry{step: marked, id: out.Event.ID, text: st.Verb.String()})
 	}
 	eventflow.SettleAll(ins, st)
@@ -195,7 +211,14 @@ func (s *watched) DeadLetter(ctx context.Context, out *eventflow.Delivery, f eve
 		return errDead
 	}
 	s.p.note(entry{step: buried, id: out.Event.ID, text: f.Reason})
-	return innerOf(out).DeadLetter(ctx, f)
+	in := innerOf(out)
+	err := in.DeadLetter(ctx, f)
+	if err == nil {
+		s.mu.Lock()
+		s.leaveLane(in)
+		s.mu.Unlock()
+	}
+	return err
 }
 
 // Close of a dead process does nothing: its death told the broker all that it will hear.
