@@ -60,7 +60,7 @@ func run(ctx context.Context, out io.Writer, dir, week string) error {
 	if err = os.MkdirAll(dir, 0o700); err != nil { //nolint:gosec // it is where the user said
 		return err
 	}
-	l, err := openLedger(filepath.Join(dir, "ledger"))
+	l, err := openLedger(filepath.Join(dir, "ledger"), out)
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func run(ctx context.Context, out io.Writer, dir, week string) error {
 		runner.On(mem.Subscriber("quakes")),
 		runner.Store(known),
 		runner.MaxRuns(8),
-		runner.Lease(time.Second), // a run that was killed is taken over so soon
+		runner.Lease(5*time.Second), // a run that was killed is taken over so soon
 		runner.Logger(slog.New(slog.DiscardHandler)),
 	)
 	if err != nil {
@@ -145,6 +145,7 @@ func read(week string) ([]eventflow.Event, error) {
 
 // ledger is where the effects go.
 type ledger struct {
+	out     io.Writer  // is told of its growth
 	mu      sync.Mutex // guards what follows
 	file    *os.File
 	lines   int
@@ -152,13 +153,13 @@ type ledger struct {
 }
 
 // openLedger reads what earlier processes wrote.
-func openLedger(at string) (*ledger, error) {
+func openLedger(at string, out io.Writer) (*ledger, error) {
 	file, err := os.OpenFile(at, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600) //nolint:gosec // as the user said
 	if err != nil {
 		return nil, err
 	}
 	text, err := io.ReadAll(file)
-	l := &ledger{file: file, written: make(map[string]bool)}
+	l := &ledger{out: out, file: file, written: make(map[string]bool)}
 	for line := range bytes.Lines(text) {
 		id, _, _ := bytes.Cut(line, []byte("\t"))
 		l.written[string(id)] = true
@@ -180,6 +181,8 @@ func (l *ledger) write(ctx context.Context, q quake) error {
 		return err
 	}
 	l.written[q.ID] = true
-	l.lines++
+	if l.lines++; l.lines%100 == 0 {
+		sayf(l.out, "  %d lines\n", l.lines)
+	}
 	return nil
 }

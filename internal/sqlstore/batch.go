@@ -1,8 +1,10 @@
 package sqlstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/eventflow-go/eventflow/store"
@@ -17,7 +19,12 @@ type batch struct {
 	base   int64 // of the engine, when the batch was made
 	fences *fences
 	reqs   []*request
-	rows   map[string]*entry
+
+	// Of the transaction that reads.
+	rows    map[string]*entry
+	keys    [][]byte // of rows, in order
+	slots   map[string]*slot
+	cursors map[string]cursor
 
 	// The ops, by what they need.
 	ends   []*op // ends, which are written without reading first
@@ -35,6 +42,7 @@ type entry struct {
 	isNew, changed bool
 	gone           bool
 	keep           bool // it is past its window, and its end is not in the history yet
+	finishes       bool // not all that asks for it are claims
 }
 
 func newBatch(window, base int64, f *fences, reqs []*request) *batch {
@@ -57,6 +65,10 @@ func newBatch(window, base int64, f *fences, reqs []*request) *batch {
 		}
 	}
 	b.ended, b.granted = len(b.ends) == 0, len(b.claims) == 0
+	// Two transactions that want the same rows must want them in the same order; and neighbours in an index are cheaper.
+	byKey := func(a, b *op) int { return bytes.Compare(a.key, b.key) }
+	slices.SortStableFunc(b.ends, byKey)
+	slices.SortStableFunc(b.claims, byKey)
 	return b
 }
 
@@ -125,7 +137,9 @@ func endings(ends []*op, base int64) Bulk {
 	return Bulk{end, []any{keys, fences, owners, outcomes, untils, starts, reasons, errs}}
 }
 
-// writeSeeing is the transaction that reads what it changes. It may run more than once.
+// writeSeeing is the transaction that reads what it changes. It may run more than once. All transactions lock in one
+// order, so that none waits for one that waits for it: rows that are there, slots, rows that are new, cursors, and each of
+// these by their names.
 func (b *batch) writeSeeing(tx Tx) error {
 	var ops []*op
 	if !b.ended {
@@ -135,95 +149,116 @@ func (b *batch) writeSeeing(tx Tx) error {
 	if !b.granted {
 		ops = append(ops, b.claims...)
 	}
-	slotted, err := b.many(tx, ops)
+	ops = append(ops, b.fires...)
+	if err := b.load(tx, ops); err != nil {
+		return err
+	}
+	if err := b.lockSlots(tx, ops); err != nil {
+		return err
+	}
+	now, err := tx.Now() // again: waiting for locks takes time
 	if err != nil {
 		return err
 	}
-	for _, o := range append(slotted, b.fires...) {
-		if err := b.one(tx, o); err != nil {
-			return err
-		}
+	b.cursors = nil
+	for _, o := range ops {
+		b.decide(o, b.rows[string(o.key)], now)
 	}
-	return nil
+	return b.store(tx, now)
 }
 
-// many decides on rows that hold no slot, all at once. Those it gives back hold one.
-func (b *batch) many(tx Tx, ops []*op) (slotted []*op, err error) {
-	if len(ops) == 0 {
-		return nil, nil
-	}
+// load reads the rows of all ops.
+func (b *batch) load(tx Tx, ops []*op) error {
 	b.rows = make(map[string]*entry, len(ops))
-	keys := make([][]byte, 0, len(ops))
-	for _, o := range ops {
-		if b.rows[string(o.key)] == nil {
-			b.rows[string(o.key)] = &entry{}
-			keys = append(keys, o.key)
-		}
-	}
-	if err = read(tx, keys, func(r *record) { b.rows[string(r.key)].r = r }); err != nil {
-		return nil, err
-	}
-	now, err := tx.Now()
-	if err != nil {
-		return nil, err
-	}
+	b.keys = b.keys[:0]
 	for _, o := range ops {
 		e := b.rows[string(o.key)]
-		if o.req.kind != claiming && e.r != nil && len(e.r.slot) > 0 {
-			slotted = append(slotted, o)
-			continue
+		if e == nil {
+			e = &entry{}
+			b.rows[string(o.key)] = e
+			b.keys = append(b.keys, o.key)
 		}
-		e.decide(o, now, b)
+		e.finishes = e.finishes || o.req.kind != claiming
 	}
+	slices.SortFunc(b.keys, bytes.Compare)
+	return read(tx, b.keys, func(r *record) { b.rows[string(r.key)].r = r })
+}
+
+// decide answers an op and changes its row.
+func (b *batch) decide(o *op, e *entry, now int64) {
+	switch o.req.kind {
+	case claiming:
+		was := *e
+		e.revive(o, now, b.window)
+		if !o.claim(e.r, now) || !b.mayStart(o, &was, now) {
+			*e = was
+			return
+		}
+		o.grant(e.r, now, b.fences.next(now))
+		e.changed = true
+		if o.fire != nil {
+			b.started(o, e, &was)
+		}
+	case renewing:
+		r := e.present()
+		if r != nil && len(r.slot) > 0 {
+			if copied := *r; o.renew(&copied, now) && b.overlaps(o, r.slot, now) {
+				return
+			}
+		}
+		if o.renew(r, now) {
+			e.changed = true
+			b.hold(r)
+		}
+	case finishing:
+		r := e.present()
+		changed, gone := o.finish(r, now)
+		e.changed, e.gone = e.changed || changed, e.gone || gone
+		if changed {
+			b.free(r)
+		}
+	}
+}
+
+// store writes what was decided.
+func (b *batch) store(tx Tx, now int64) error {
 	var removed, past [][]byte
 	var added, changed []*record
-	for _, key := range keys {
+	for _, key := range b.keys {
 		switch e := b.rows[string(key)]; {
+		case !e.changed:
 		case e.gone:
 			if !e.isNew {
 				removed = append(removed, key)
 			}
 		case e.isNew:
 			added = append(added, e.r)
-		case e.changed:
+		default:
 			if changed = append(changed, e.r); e.keep {
 				past = append(past, key)
 			}
 		}
 	}
-	if err = forget(tx, removed); err != nil {
-		return nil, err
+	if err := forget(tx, removed); err != nil {
+		return err
 	}
 	if len(past) > 0 {
-		if _, err = tx.Each(keep, []any{past}); err != nil {
-			return nil, err
+		if _, err := tx.Each(keep, []any{past}); err != nil {
+			return err
 		}
 	}
 	if ok, err := b.insert(tx, added, now); err != nil {
-		return nil, err
+		return err
 	} else if !ok {
-		return nil, ErrAgain
+		return ErrAgain
 	}
-	return slotted, update(tx, changed)
-}
-
-// decide answers an op and changes the row, which holds no slot.
-func (e *entry) decide(o *op, now int64, b *batch) {
-	switch o.req.kind {
-	case claiming:
-		e.revive(o, now, b.window)
-		if o.claim(e.r, now) {
-			o.grant(e.r, now, b.fences.next(now))
-			e.changed = true
-		}
-	case renewing:
-		if o.renew(e.present(), now) {
-			e.changed = true
-		}
-	case finishing:
-		changed, gone := o.finish(e.present(), now)
-		e.changed, e.gone = e.changed || changed, e.gone || gone
+	if err := update(tx, changed); err != nil {
+		return err
 	}
+	if err := b.storeSlots(tx); err != nil {
+		return err
+	}
+	return b.storeCursors(tx)
 }
 
 // present gives the row unless it was forgotten by an op before.

@@ -32,8 +32,8 @@ type Engine interface {
 // Statements are written once for all engines: $1 is the first argument, a value is an int64 or a []byte, never NULL. An
 // engine puts its own words for what stands in braces: {now} is its clock in nanoseconds, {lock} is what stands behind a
 // SELECT whose rows the transaction is going to change, {skip} the same when it need not have those that another
-// transaction has; both are empty where one writes at a time. {clock} is what [Engine].Base
-// leaves to it.
+// transaction has, and {touch} is what locks the row that an INSERT is in conflict with; where one writes at a time all
+// three lock nothing. {clock} is what [Engine].Base leaves to it.
 
 // Tx is an open transaction.
 type Tx interface {

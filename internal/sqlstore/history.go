@@ -86,10 +86,10 @@ func (s *Store) Runs(ctx context.Context, q store.RunQuery) (rs []store.RunRecor
 	}
 	from, to := int64(math.MinInt64), int64(math.MaxInt64)
 	if !q.From.IsZero() {
-		from = q.From.UnixNano()
+		from = nanos(q.From)
 	}
 	if !q.To.IsZero() {
-		to = q.To.UnixNano() - 1
+		to = max(nanos(q.To), math.MinInt64+1) - 1
 	}
 	var found []past
 	for _, flow := range flows {

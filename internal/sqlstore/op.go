@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -56,6 +57,17 @@ type op struct {
 	attempts int64
 	left     int64 // of a lease, from when it was decided
 	fenced   bool
+}
+
+// nanos gives an instant as the store keeps it. What lies beyond the years 1678 to 2262 becomes their ends.
+func nanos(t time.Time) int64 {
+	switch {
+	case t.Before(time.Unix(0, math.MinInt64)):
+		return math.MinInt64
+	case t.After(time.Unix(0, math.MaxInt64)):
+		return math.MaxInt64
+	}
+	return t.UnixNano()
 }
 
 // until gives the end of a lease by this process's clock, which may differ from the store's. It may be early by what the

@@ -142,7 +142,7 @@ func (s *Store) Finish(ctx context.Context, owner string, fs []store.Finish) err
 		o.key, _ = identify(&f.Claim.Key)
 		o.fence, o.state, o.outcome, o.reason, o.err = int64(f.Claim.Fence), f.State, f.Outcome, f.Reason, f.Err
 		if !f.StartedAt.IsZero() {
-			o.started = f.StartedAt.UnixNano()
+			o.started = nanos(f.StartedAt)
 		}
 	}
 	if err := s.call(ctx, q); err != nil {

@@ -12,6 +12,8 @@
 //		})
 //	}
 //
+// Whoever has a broker alone leaves Store out, and whoever has a store alone Broker.Open: the other is the memory's.
+//
 // brokertest and storetest ask a broker and a store alone; this suite asks what comes of the two with a runner between
 // them. Run those first: a broker that fails here and not there breaks no contract of its own, and one that fails both
 // is understood sooner there. It stands on testing and testing/synctest alone.

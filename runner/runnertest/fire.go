@@ -23,6 +23,7 @@ func fireRules() []rule {
 
 // fired is one run of a fire.
 type fired struct {
+	id         string
 	nominal    time.Time
 	missed     int
 	begin, end time.Time
@@ -45,7 +46,7 @@ func (r *replicas) listen(generation string) []*running {
 		p := r.b.process(fmt.Sprint(generation, "-", i))
 		p.skew = []time.Duration{0, r.skew, -r.skew}[i]
 		xs = append(xs, p.listen(p.job(func(ctx context.Context, run *eventflow.Run) error {
-			f := fired{nominal: run.Fire.Nominal, missed: len(run.Fire.Missed), begin: time.Now()}
+			f := fired{id: run.Key.ID, nominal: run.Fire.Nominal, missed: len(run.Fire.Missed), begin: time.Now()}
 			r.b.sleep(2500 * time.Millisecond)
 			f.end = time.Now()
 			r.mu.Lock()
@@ -62,15 +63,14 @@ func (r *replicas) listen(generation string) []*running {
 func replicasRunEachFireOnce(b *bench, skew time.Duration) {
 	r := &replicas{b: b, skew: skew}
 	xs := r.listen("before")
-	b.sleep(10 * time.Second)
+	b.sleepBetweenFires(10 * time.Second)
 	stopAll(b, xs)
 	before := len(r.runs)
 	stop := 8 * time.Second
 	if b.h.Broker.Virtual {
 		stop = time.Hour
 	}
-	b.sleep(stop)
-	b.sleep(time.Until(time.Now().Truncate(time.Second).Add(1400 * time.Millisecond))) // between two fires
+	b.sleepBetweenFires(stop)
 	again := time.Now()
 	xs = r.listen("after")
 	b.sleep(5 * time.Second)
@@ -84,7 +84,8 @@ func replicasRunEachFireOnce(b *bench, skew time.Duration) {
 		if run.begin.Before(run.nominal) {
 			b.Errorf("the fire of %v ran %v early", run.nominal, run.nominal.Sub(run.begin))
 		}
-		if late := again.Sub(run.nominal); i >= before && late > skew+2*time.Second {
+		// One that was claimed when its process was told to stop was given back, and is taken over however late.
+		if late := again.Sub(run.nominal); i >= before && late > skew+2*time.Second && !b.releasedFire(run.id) {
 			b.Errorf("the fire of %v ran after the stop, %v late: it was not the latest that was missed", run.nominal, late)
 		}
 		for _, other := range r.runs[:i] {
@@ -107,10 +108,19 @@ func replicasRunEachFireOnce(b *bench, skew time.Duration) {
 		b.Errorf("the fire that made up for a stop of %v lists %d that were missed. What happened:%s", stop, first.missed, b.log.tail())
 	}
 	for _, run := range r.runs[before+1:] {
-		if !run.nominal.After(again) {
+		if !run.nominal.After(again) && !b.releasedFire(run.id) {
 			b.Errorf("the fire of %v was made up for too, and not only the latest that was missed", run.nominal)
 		}
 	}
+}
+
+func (b *bench) releasedFire(id string) bool {
+	return b.log.count(entry{step: finished, id: id, text: freed}) > 0
+}
+
+// sleepBetweenFires sleeps for about that time, to where no clock that fires each second does.
+func (b *bench) sleepBetweenFires(d time.Duration) {
+	b.sleep(time.Until(time.Now().Add(d).Truncate(time.Second).Add(400 * time.Millisecond)))
 }
 
 // stopAll stops runners at once.

@@ -16,7 +16,8 @@ type T = conform.T
 
 // Harness is a broker and a store under a runner.
 type Harness struct {
-	// Broker opens the broker; the suite reads all of it but Excused, whose names are brokertest's.
+	// Broker opens the broker; the suite reads all of it but Excused, whose names are brokertest's. Without Open it is the
+	// memory broker, which can be asked every rule: what a store is tested with.
 	Broker brokertest.Harness
 
 	// Store gives an empty store, one for each call. Whoever opens closes, with t.Cleanup. Nil: a memory store.
@@ -29,6 +30,10 @@ type Harness struct {
 	// Soon is how long it may take, from Listen's return, until another consumer has what was handed back. Default: 2 s.
 	// A broker that makes new consumers wait for longer, because their group is rebalanced, says so here.
 	Soon time.Duration
+
+	// Late is how late a fire may be behind a backlog of events. Default: 1 s. A store that many rules load at once needs
+	// longer.
+	Late time.Duration
 
 	// Backlog is the number of events behind which no fire may be late. Default: 5,000, virtual 20,000.
 	Backlog int
@@ -53,6 +58,9 @@ type plant struct {
 // withDefaults fills what is zero.
 func (h Harness) withDefaults() Harness {
 	h.Broker = h.Broker.WithDefaults()
+	if h.Broker.Open == nil {
+		h.Broker.Open = openMemory
+	}
 	lease, backlog := time.Second, 5_000
 	if h.Broker.Virtual {
 		lease, backlog = 30*time.Second, 20_000
@@ -62,6 +70,9 @@ func (h Harness) withDefaults() Harness {
 	}
 	if h.Soon <= 0 {
 		h.Soon = 2 * time.Second
+	}
+	if h.Late <= 0 {
+		h.Late = time.Second
 	}
 	if h.Backlog <= 0 {
 		h.Backlog = backlog

@@ -37,7 +37,7 @@ func newEngine(pool *pgxpool.Pool, c *config) *engine {
 	// analysed since it was.
 	set := fmt.Sprintf(`SELECT set_config('statement_timeout', '%d', true), set_config('idle_in_transaction_session_timeout', '%d', true),
 		set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
-		set_config('jit', 'off', true), `, ms, 2*ms) + clock
+		set_config('jit', 'off', true), `, ms, max(ms/5, 1)) + clock
 	return &engine{pool: pool, set: set, limit: 2 * c.timeout, lanes: c.lanes, words: words(c.schema)}
 }
 
@@ -222,6 +222,7 @@ func words(schema string) *strings.Replacer {
 		"{clock}", clock,
 		"{lock}", "ORDER BY runs.key FOR UPDATE OF runs",
 		"{skip}", "FOR UPDATE SKIP LOCKED",
+		"{touch}", "DO UPDATE SET holder = slots.holder",
 		"INTEGER PRIMARY KEY", "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
 		"INTEGER", "BIGINT",
 		"BLOB", "BYTEA",
@@ -254,7 +255,9 @@ func cutOff(err error) bool {
 	switch code := codeOf(err); {
 	case code == "":
 		return !errors.Is(err, context.Canceled) && !errors.Is(err, puddle.ErrClosedPool)
-	case strings.HasPrefix(code, "08"), strings.HasPrefix(code, "57P"), code == "25006": // a standby that is being promoted
+	case strings.HasPrefix(code, "08"), strings.HasPrefix(code, "57P"),
+		code == "25P03", // we were stopped in the middle of it
+		code == "25006": // a standby that is being promoted
 		return true
 	}
 	return false

@@ -2,7 +2,9 @@ package postgres_test
 
 import (
 	"context"
+	"math/rand/v2"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/eventflow-go/eventflow"
+	"github.com/eventflow-go/eventflow/internal/sqlstore/sqltest"
 	"github.com/eventflow-go/eventflow/store"
 	"github.com/eventflow-go/eventflow/store/postgres"
 )
@@ -213,4 +216,159 @@ func TestClaimEndsWithItsContextWhileTheServerIsAway(t *testing.T) {
 		require.NoError(t, s.Claim(t.Context(), "bob", time.Minute, cs))
 		return cs[0].Status == store.Granted && cs[0].Attempts == 0
 	}, 10*time.Second, time.Millisecond)
+}
+
+// An administrator makes the schema, and gives it to a role that may make none.
+func TestEmptySchemaOfTheRoleIsFilled(t *testing.T) {
+	t.Parallel()
+	at := server(t)
+	name := schema(t, at)
+	role := name + "_owner"
+	require.NoError(t, execute(at, "CREATE ROLE "+role+" LOGIN PASSWORD 'runners'; CREATE SCHEMA "+name+" AUTHORIZATION "+role))
+	t.Cleanup(func() { require.NoError(t, execute(at, "DROP OWNED BY "+role+"; DROP ROLE "+role)) })
+	u, err := url.Parse(at)
+	require.NoError(t, err)
+	u.User = url.UserPassword(role, "runners")
+	s, err := postgres.Open(t.Context(), u.String(), postgres.Schema(name), postgres.Window(300*time.Millisecond))
+	require.NoError(t, err)
+	everything(t, s)
+	require.NoError(t, s.Close())
+}
+
+func TestPoolThatIsClosedUnderTheStoreIsTheEnd(t *testing.T) {
+	t.Parallel()
+	at := server(t)
+	pool, err := pgxpool.New(t.Context(), at)
+	require.NoError(t, err)
+	s, err := postgres.New(t.Context(), pool, postgres.Schema(schema(t, at)))
+	require.NoError(t, err)
+	pool.Close()
+	cs := []store.Claim{{Key: eventflow.Key{Flow: "report", ID: "1"}}}
+	require.ErrorIs(t, s.Claim(t.Context(), "alice", time.Minute, cs), eventflow.ErrClosed)
+	_, err = s.Orphans(t.Context(), "report", 1)
+	require.ErrorIs(t, err, eventflow.ErrClosed)
+	require.NoError(t, s.Close())
+}
+
+// A process that is stopped in the middle of a transaction has locks. Others wait for them, but not for its end.
+func TestLocksOfAStoppedProcessAreGivenUp(t *testing.T) {
+	t.Parallel()
+	at := server(t)
+	name := schema(t, at)
+	u, err := url.Parse(at)
+	require.NoError(t, err)
+	p := sqltest.NewProxy(t, u.Host)
+	u.Host = p.Addr
+	stopped, err := postgres.Open(t.Context(), u.String(), postgres.Schema(name), postgres.Timeout(time.Second))
+	require.NoError(t, err)
+	other, err := postgres.Open(t.Context(), at, postgres.Schema(name), postgres.Timeout(10*time.Second))
+	require.NoError(t, err)
+	defer other.Close() //nolint:errcheck // what it answered is checked
+	nominal := time.Date(2026, time.March, 1, 3, 0, 0, 0, time.UTC)
+	stop := make(chan struct{})
+	var all sync.WaitGroup
+	all.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			at := nominal.Add(time.Duration(i) * time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			_ = stopped.Claim(ctx, "alice", time.Minute, []store.Claim{{Key: eventflow.FireKey("report", "nightly", at), Fire: &store.Fire{Definition: "v1", Nominal: at, Overlap: "x"}}})
+			cancel()
+		}
+	})
+	for range 5 {
+		p.Hold(false)
+		time.Sleep(100 * time.Millisecond)
+		p.Hold(true)
+		cs := []store.Claim{{Key: eventflow.FireKey("report", "nightly", nominal), Fire: &store.Fire{Definition: "v1", Nominal: nominal, Overlap: "x"}}}
+		require.NoError(t, other.Claim(t.Context(), "bob", time.Minute, cs))
+	}
+	close(stop)
+	p.Hold(false)
+	all.Wait()
+	require.NoError(t, stopped.Close())
+}
+
+// Many handles want the same fires, slots and cursors, each in another order. Not parallel: the server counts for all.
+func TestNoTwoTransactionsWaitForEachOther(t *testing.T) { //nolint:paralleltest // see above
+	at := server(t)
+	name := schema(t, at)
+	conn, err := pgx.Connect(t.Context(), at)
+	require.NoError(t, err)
+	defer conn.Close(context.WithoutCancel(t.Context())) //nolint:errcheck // it only reads
+	deadlocks := func() (n int) {
+		time.Sleep(1500 * time.Millisecond) // a session tells what it counted once a second
+		require.NoError(t, conn.QueryRow(t.Context(), "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()").Scan(&n))
+		return n
+	}
+	before := deadlocks()
+	nominal := time.Date(2026, time.March, 1, 3, 0, 0, 0, time.UTC)
+	var all sync.WaitGroup
+	granted := make(chan eventflow.Key, 10000)
+	const handles, fires = 6, 40
+	var rounds [20]sync.WaitGroup
+	for i := range rounds {
+		rounds[i].Add(handles)
+	}
+	for w := range handles {
+		s, err := postgres.Open(t.Context(), at, postgres.Schema(name))
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = s.Close() })
+		owner := "worker-" + strconv.Itoa(w)
+		all.Go(func() {
+			for round := range rounds {
+				cs := make([]store.Claim, 0, 2*fires)
+				for i := range fires {
+					at, clock := nominal.Add(time.Duration(fires*round+i)*time.Minute), "clock-"+strconv.Itoa(i%5)
+					f := &store.Fire{Definition: "v1", Nominal: at}
+					if i%2 == 0 {
+						f.Overlap = clock
+					}
+					cs = append(cs, store.Claim{Key: eventflow.FireKey("report", clock, at), Fire: f},
+						store.Claim{Key: eventflow.Key{Flow: "report", ID: strconv.Itoa(fires*round + i)}})
+				}
+				rand.Shuffle(len(cs), func(i, j int) { cs[i], cs[j] = cs[j], cs[i] })
+				rounds[round].Done()
+				rounds[round].Wait() // all at once
+				if err := s.Claim(t.Context(), owner, time.Minute, cs); err != nil {
+					t.Errorf("Claim: %v", err)
+				}
+				var mine []*store.Claim
+				var fs []store.Finish
+				for i := range cs {
+					if cs[i].Status == store.Granted {
+						granted <- cs[i].Key
+						mine = append(mine, &cs[i])
+						fs = append(fs, store.Finish{Claim: &cs[i], State: store.Terminal, Outcome: eventflow.Succeeded})
+					}
+				}
+				if err := s.Renew(t.Context(), owner, time.Minute, mine); err != nil {
+					t.Errorf("Renew: %v", err)
+				}
+				if err := s.Finish(t.Context(), owner, fs); err != nil {
+					t.Errorf("Finish: %v", err)
+				}
+				for i := range fs {
+					if fs[i].Fenced {
+						t.Errorf("the end of %v was fenced", fs[i].Claim.Key)
+					}
+				}
+			}
+		})
+	}
+	all.Wait()
+	close(granted)
+	seen := make(map[eventflow.Key]int)
+	for k := range granted {
+		seen[k]++
+	}
+	for k, n := range seen {
+		require.Equal(t, 1, n, k)
+	}
+	require.Greater(t, len(seen), 20*fires)
+	require.Equal(t, before, deadlocks())
 }

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -46,7 +47,16 @@ func (e *engine) migrate(ctx context.Context, schema string) error {
 	}
 	if version == absent {
 		version = 0
-		for _, query := range []string{"CREATE SCHEMA IF NOT EXISTS " + schema, "CREATE TABLE " + schema + ".version (version bigint NOT NULL)", "INSERT INTO " + schema + ".version VALUES (0)"} {
+		queries := []string{"CREATE TABLE " + schema + ".version (version bigint NOT NULL)", "INSERT INTO " + schema + ".version VALUES (0)"}
+		var there bool
+		err = tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)", pgx.QueryExecModeExec, schema).Scan(&there)
+		if err != nil {
+			return err
+		}
+		if !there { // or it was made for a role that may not make one
+			queries = slices.Insert(queries, 0, "CREATE SCHEMA "+schema)
+		}
+		for _, query := range queries {
 			if err = exec(ctx, query); err != nil {
 				return err
 			}

@@ -14,7 +14,8 @@
 //
 // # Rights
 //
-// Making and updating the schema takes a role that may create in the database. The role of the runners needs no more than
+// Making and updating the schema takes a role that may create in the database, or that owns the empty schema. The role of the
+// runners needs no more than
 //
 //	GRANT USAGE ON SCHEMA eventflow TO runners;
 //	GRANT SELECT ON eventflow.version TO runners;
@@ -95,7 +96,8 @@ func Schema(name string) Option {
 }
 
 // Timeout bounds a statement, 5 seconds by default, and by twice as much a transaction: a connection that does not answer
-// for longer is given up.
+// for longer is given up. The server gives up a transaction of a process that has said nothing for a fifth of it, as one does
+// that is stopped in the middle: others may wait for its locks.
 func Timeout(d time.Duration) Option {
 	return func(c *config) error {
 		if d < time.Millisecond {
@@ -157,6 +159,8 @@ func Open(ctx context.Context, connString string, opts ...Option) (*Store, error
 }
 
 // New is Open on a pool of the caller's, whose Close stays the caller's. The store takes up to five connections at once.
+// Where a pooler stands between that hands out a server's connection for one transaction, the pool's
+// DefaultQueryExecMode must be one that prepares nothing in a session, as pgx.QueryExecModeCacheDescribe.
 func New(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*Store, error) {
 	c, err := configure(opts)
 	if err != nil {

@@ -27,10 +27,10 @@ func TestDurableSuite(t *testing.T) {
 }
 
 func harness(at string) storetest.Harness {
-	const window = 3 * time.Second
+	const window = 4 * time.Second
 	var names sync.Map // of the schema of every store
-	open := func(t storetest.T, name any) store.Store {
-		s, err := postgres.Open(t.Context(), at, postgres.Schema(name.(string)), postgres.Window(window))
+	open := func(t storetest.T, name any, opts ...postgres.Option) store.Store {
+		s, err := postgres.Open(t.Context(), at, append(opts, postgres.Schema(name.(string)))...)
 		if err != nil {
 			t.Fatalf("Open: %v", err)
 		}
@@ -53,5 +53,6 @@ func harness(at string) storetest.Harness {
 		},
 		Lease:  300 * time.Millisecond,
 		Window: window,
+		Brief:  func(t storetest.T) store.Store { return open(t, schema(t, at), postgres.Window(window)) },
 	}
 }

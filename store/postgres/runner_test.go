@@ -1,7 +1,9 @@
 package postgres_test
 
 import (
+	"net/url"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -22,5 +24,31 @@ func TestRedeliveredEventsCompleteOnce(t *testing.T) {
 
 func TestReplicasRunEachFireOnce(t *testing.T) {
 	t.Parallel()
-	sqltest.RunsEachFireOnce(t, where(t), 8)
+	sqltest.RunsEachFireOnce(t, where(t), sqltest.Fleet{Replicas: 8, Skew: 5 * time.Second, Kills: true, Stops: true})
+}
+
+// Claims are answered later than their leases last, again and again.
+func TestStalledServerMissesNoFire(t *testing.T) {
+	t.Parallel()
+	at := where(t)
+	u, err := url.Parse(at)
+	require.NoError(t, err)
+	p := sqltest.NewProxy(t, u.Host)
+	u.Host = p.Addr
+	sqltest.RunsEachFireOnce(t, u.String(), sqltest.Fleet{Replicas: 3, Stall: p.Hold})
+}
+
+func TestRunThatAnotherProcessHoldsIsNotDone(t *testing.T) {
+	t.Parallel()
+	sqltest.HeldByAnotherProcessIsNotDone(t, where(t))
+}
+
+func TestEveryFlowEventAndRedriveRuns(t *testing.T) {
+	t.Parallel()
+	sqltest.EveryFlowEventAndRedriveRuns(t, where(t))
+}
+
+func TestSkipHoldsAcrossProcesses(t *testing.T) {
+	t.Parallel()
+	sqltest.SkipHoldsAcrossProcesses(t, where(t))
 }

@@ -15,7 +15,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if sqltest.Worker(openAt) || sqltest.Replica(openAt) {
+	if sqltest.Scene(openAt) || sqltest.Worker(openAt) || sqltest.Replica(openAt) {
 		return
 	}
 	goleak.VerifyTestMain(m)

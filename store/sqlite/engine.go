@@ -18,10 +18,11 @@ type engine struct {
 	writer *sql.DB
 	reader *sql.DB
 
-	turn chan struct{} // holds one token: whoever has it has conn and what follows
-	conn *sql.Conn
-	tx   tx
-	shut bool
+	turn  chan struct{} // holds one token: whoever has it has conn and what follows
+	conn  *sql.Conn
+	tx    tx
+	begun bool // a transaction may have been, and not ended
+	shut  bool
 }
 
 // tx is the transaction of whoever has the turn. Its statements stay prepared from one transaction to the next: they are
@@ -61,16 +62,21 @@ func (e *engine) Write(ctx context.Context, f func(sqlstore.Tx) error) error {
 }
 
 func (e *engine) write(ctx context.Context, f func(sqlstore.Tx) error) error {
-	if _, err := e.tx.Exec("BEGIN IMMEDIATE"); err != nil {
-		return err
+	if e.begun { // the last one could not be rolled back
+		if _, err := e.conn.ExecContext(ctx, "ROLLBACK"); err != nil && !idle(err) {
+			return err
+		}
+		e.begun = false
 	}
-	err := f(&e.tx)
+	_, err := e.tx.Exec("BEGIN IMMEDIATE")
 	if err == nil {
-		_, err = e.tx.Exec("COMMIT")
+		if err = f(&e.tx); err == nil {
+			_, err = e.tx.Exec("COMMIT")
+		}
 	}
-	if err != nil {
-		// SQLite has ended it by itself when the disk is full: then this fails, and says nothing new.
-		_, _ = e.conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+	if err != nil { // also when it did not begin: where ctx ends in that moment, it did
+		_, failed := e.conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+		e.begun = failed != nil && !idle(failed)
 	}
 	return err
 }
@@ -247,7 +253,7 @@ func words(query string) string {
 	return dialect.Replace(query)
 }
 
-var dialect = strings.NewReplacer("$", "?", "{lock}", "", "{skip}", "", "{clock}", "0")
+var dialect = strings.NewReplacer("$", "?", "{lock}", "", "{skip}", "", "{touch}", "DO NOTHING", "{clock}", "0")
 
 func affected(r sql.Result, err error) (int64, error) {
 	if err != nil {

@@ -31,6 +31,12 @@ func (e *engine) named(err error) error {
 	return fmt.Errorf("store: %s: %w", e.path, err)
 }
 
+// idle reports whether a ROLLBACK failed because there was no transaction: SQLite ends one by itself when the disk is full.
+func idle(err error) bool {
+	code, ok := codeOf(err)
+	return ok && code == lib.SQLITE_ERROR
+}
+
 func codeOf(err error) (int, bool) {
 	if failed, ok := errors.AsType[*driver.Error](err); ok {
 		return failed.Code(), true

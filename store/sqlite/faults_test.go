@@ -1,9 +1,11 @@
 package sqlite_test
 
 import (
+	"context"
 	"database/sql"
 	"os"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -152,4 +154,57 @@ func TestOptionsAreChecked(t *testing.T) {
 	require.ErrorContains(t, err, "sqlite.Window")
 	require.ErrorContains(t, err, "sqlite.History age")
 	require.ErrorContains(t, err, "sqlite.History rows")
+}
+
+// One makes the schema while others look what the file is.
+func TestManyOpenANewStoreAtOnce(t *testing.T) {
+	t.Parallel()
+	for range 20 {
+		at := path(t)
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				s, err := sqlite.Open(t.Context(), at)
+				if err != nil {
+					t.Errorf("Open: %v", err)
+					return
+				}
+				_ = s.Close()
+			})
+		}
+		all.Wait()
+	}
+}
+
+// Whoever leaves in the middle of a transaction leaves nothing open behind him.
+func TestCallsWhoseContextEndsLeaveNothingOpen(t *testing.T) {
+	t.Parallel()
+	s := open(t, path(t))
+	for i := range 300 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*2*time.Microsecond)
+		_ = s.Beat(ctx, time.Minute, &store.Listener{ID: strconv.Itoa(i), Flow: "f", Owner: "alice"})
+		cancel()
+		cs := keys(strconv.Itoa(i)+"/", 1)
+		require.NoError(t, s.Claim(t.Context(), "alice", time.Minute, cs))
+		require.Equal(t, store.Granted, cs[0].Status)
+	}
+}
+
+// No instant is too far away to be asked for, or for a fire to wait for.
+func TestFarInstantsAreNoOverflow(t *testing.T) {
+	t.Parallel()
+	s := open(t, path(t))
+	finish(t, s, "a", 1)
+	at := func(year int) time.Time { return time.Date(year, time.January, 1, 0, 0, 0, 0, time.UTC) }
+	for _, c := range []struct {
+		from, to time.Time
+		want     int
+	}{{at(1000), at(9999), 1}, {at(1000), at(1001), 0}, {at(9998), at(9999), 0}, {time.Time{}, at(9999), 1}} {
+		rs, _, err := s.Runs(t.Context(), store.RunQuery{From: c.from, To: c.to})
+		require.NoError(t, err)
+		require.Len(t, rs, c.want, "%v to %v", c.from, c.to)
+	}
+	cs := []store.Claim{{Key: eventflow.FireKey("thumbnail", "far", at(2300)), Fire: &store.Fire{Definition: "v1", Nominal: at(2300), NotBefore: at(2300)}}}
+	require.NoError(t, s.Claim(t.Context(), "alice", time.Minute, cs))
+	require.Equal(t, store.Early, cs[0].Status)
 }

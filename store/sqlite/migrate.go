@@ -17,7 +17,16 @@ const applicationID = 0x6576666c
 
 // migrate makes the file a store of this version. It looks before it writes: a file that is not ours stays as it is.
 func (e *engine) migrate(ctx context.Context) error {
-	version, err := e.version(ctx)
+	var version int
+	err := e.patiently(ctx, func() (err error) {
+		// In one transaction, or what another process is just making is half there.
+		if _, err = e.conn.ExecContext(ctx, "BEGIN"); err != nil {
+			return err
+		}
+		defer e.conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK") //nolint:errcheck // it only read
+		version, err = e.version(ctx)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -49,13 +58,13 @@ func (e *engine) final(err error) error {
 	return err
 }
 
-// version gives the schema's, 0 of an empty file, and refuses what is not ours.
+// version gives the schema's, 0 of an empty file, and refuses what is not ours. It reads in the transaction of its caller.
 func (e *engine) version(ctx context.Context) (version int, err error) {
 	var id, objects int
 	for query, to := range map[string]*int{
 		"PRAGMA application_id": &id, "PRAGMA user_version": &version, "SELECT count(*) FROM sqlite_schema": &objects,
 	} {
-		if err = e.patiently(ctx, func() error { return e.conn.QueryRowContext(ctx, query).Scan(to) }); err != nil {
+		if err = e.conn.QueryRowContext(ctx, query).Scan(to); err != nil {
 			return 0, err
 		}
 	}

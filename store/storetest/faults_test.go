@@ -558,7 +558,7 @@ func TestRulesSeePlantedFaults(t *testing.T) {
 func TestForgettingEarlyIsSeen(t *testing.T) {
 	t.Parallel()
 	h := memory(true, plain).withDefaults()
-	h.Open = func(T) store.Store { return store.NewMemory(store.Window(time.Hour)) }
+	h.Brief = func(T) store.Store { return store.NewMemory(store.Window(time.Hour)) }
 	wantFailure(t, h, "DoneIsRememberedForTheWindow")
 }
 

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/eventflow-go/eventflow/store"
@@ -140,11 +141,20 @@ var leaseRules = []rule{
 		}
 	}},
 	{Name: "DoneIsRememberedForTheWindow", Run: func(t T, h Harness) {
-		s := open(t, h)
-		s.end(alice, s.granted(alice, h.Lease, event("1")), store.Terminal)
-		time.Sleep(h.Window - h.Window/4)
-		s.granted(bob, long, event("another")) // forgetting may be done in passing
-		s.want(s.claim(bob, long, event("1")), store.Done)
+		s := &subject{T: t, h: h, s: h.Brief(t)}
+		for try := range 5 {
+			k := event(strconv.Itoa(try))
+			before := time.Now()
+			s.end(alice, s.granted(alice, h.Lease, k), store.Terminal)
+			time.Sleep(h.Window / 2)
+			s.granted(bob, long, event("another "+k.ID)) // forgetting may be done in passing
+			c := s.claim(bob, long, k)
+			if time.Since(before) < h.Window || c.Status == store.Done {
+				s.want(c, store.Done)
+				return
+			}
+		}
+		t.Fatalf("five times a few calls took longer than half of the window of %v", h.Window)
 	}, Excuse: func(h Harness) string {
 		if h.Window == 0 {
 			return "Harness.Window is not set"

@@ -5,12 +5,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
+	"math"
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -26,11 +26,11 @@ const (
 	skewEnv    = "EVENTFLOW_TEST_REPLICA_SKEW"
 
 	replicaTick  = 100 * time.Millisecond
-	replicaLease = 3 * time.Second
+	replicaLease = 4 * time.Second
 )
 
-// Replica is [Worker] for a process that listens to a clock. What it runs it writes to its output: "began NOMINAL", and
-// "effect NOMINAL" when its context is still alive at the end.
+// Replica is [Worker] for a process that listens to a clock. What it runs it writes to its output: "began NOMINAL FENCE", and
+// at the end "effect NOMINAL FENCE", or "lost NOMINAL FENCE" when its context has ended.
 func Replica(open func(ctx context.Context, where string) (store.Store, error)) bool {
 	where := os.Getenv(replicaEnv)
 	if where == "" {
@@ -56,14 +56,16 @@ func listen(ctx context.Context, where string, open func(ctx context.Context, wh
 		return err
 	}
 	r, err := runner.New(eventflow.NewJob("tick", func(ctx context.Context) error {
-		at := strconv.FormatInt(eventflow.RunFrom(ctx).Fire.Nominal.UnixMilli(), 10)
-		say("began", at)
+		run := eventflow.RunFrom(ctx)
+		what := fmt.Sprintf("%d %d", run.Fire.Nominal.UnixMilli(), run.Fence)
+		say("began", what)
 		select {
 		case <-time.After(replicaTick / 2):
 		case <-ctx.Done():
+			say("lost", what)
 			return ctx.Err()
 		}
-		say("effect", at)
+		say("effect", what)
 		return nil
 	}),
 		runner.At(eventflow.Every(replicaTick), runner.Overlap(runner.OverlapAllowAll), runner.Missed(runner.MissedAll, 0, 0)),
@@ -71,6 +73,10 @@ func listen(ctx context.Context, where string, open func(ctx context.Context, wh
 	if err != nil {
 		return err
 	}
+	go func() { // ends with the process
+		<-r.Ready()
+		say("listens", "0 0")
+	}()
 	return r.Listen(wall.With(ctx, func() time.Time { return time.Now().Add(skew) }))
 }
 
@@ -84,125 +90,242 @@ func Fires() int {
 
 // fact is a line of a replica, and when it was heard.
 type fact struct {
-	verb string
-	at   int64 // milliseconds since 1970
-	when time.Time
+	by    *replica
+	verb  string
+	at    int64 // milliseconds since 1970
+	fence int
+	when  time.Time
 }
 
-// fleet is the replicas of a test.
+// replica is a process of a fleet.
+type replica struct {
+	cmd       *exec.Cmd
+	skew      time.Duration
+	disturbed []time.Time // it was stopped or killed, or the store did not answer it
+}
+
+// disturbance reports whether something happened to the process between what it did and what another did.
+func (p *replica) disturbance(mine, theirs time.Time) bool {
+	return slices.ContainsFunc(p.disturbed, func(at time.Time) bool {
+		return at.After(mine.Add(-time.Second)) && at.Before(theirs) // lines take their time to be heard
+	})
+}
+
+// Fleet is the replicas of a test, and what happens to them.
+type Fleet struct {
+	Replicas int
+	Skew     time.Duration // of their wall clocks: a third are ahead by it, a third are behind
+
+	// Each one and a half seconds a process that has just begun a run is killed and replaced, or stopped for longer than
+	// its lease.
+	Kills, Stops bool
+	// OneWriter says that a process that is stopped in the middle of a transaction stops all others that want to write.
+	OneWriter bool
+	// Stall holds back all that the store and the processes say to each other, until it is called with false. It is
+	// called by turns.
+	Stall func(on bool)
+}
+
+// fleet is a Fleet under way.
 type fleet struct {
+	Fleet
 	t     *testing.T
 	where string
 	facts chan fact
-	procs []*exec.Cmd
+	procs map[*replica]bool
+
+	first, last    int64 // the fires that are waited for
+	began, effects map[int64][]fact
+	pending        string   // what happens to the process that begins a run next
+	stopped        *replica // for some turns
+	stoppedFor     int
+	turns          int
+	kills, stops   int
 }
 
-func (f *fleet) start(i int) {
+func (f *fleet) start(skew time.Duration) {
 	f.t.Helper()
-	p := exec.Command(os.Args[0]) //nolint:gosec,noctx // it is this program, and it is killed at the end
-	skew := time.Duration(i%3-1) * 5 * time.Second
-	p.Env = append(os.Environ(), replicaEnv+"="+f.where, skewEnv+"="+skew.String())
-	p.Stderr = os.Stderr
-	out, err := p.StdoutPipe()
+	p := &replica{cmd: exec.Command(os.Args[0]), skew: skew} //nolint:gosec,noctx // it is this program, and it is killed at the end
+	p.cmd.Env = append(os.Environ(), replicaEnv+"="+f.where, skewEnv+"="+skew.String())
+	p.cmd.Stderr = os.Stderr
+	out, err := p.cmd.StdoutPipe()
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	if err := p.Start(); err != nil {
+	if err := p.cmd.Start(); err != nil {
 		f.t.Fatal(err)
 	}
 	go func() { // ends with the process
 		for s := bufio.NewScanner(out); s.Scan(); {
-			verb, at, _ := strings.Cut(s.Text(), " ")
-			if ms, err := strconv.ParseInt(at, 10, 64); err == nil {
-				f.facts <- fact{verb, ms, time.Now()}
+			fc := fact{by: p, when: time.Now()}
+			if n, _ := fmt.Sscan(s.Text(), &fc.verb, &fc.at, &fc.fence); n == 3 {
+				f.facts <- fc
 			}
 		}
 	}()
-	f.procs[i] = p
+	f.procs[p] = true
 }
 
-func (f *fleet) kill(i int) {
-	_ = f.procs[i].Process.Kill()
-	_, _ = f.procs[i].Process.Wait()
+func (f *fleet) kill(p *replica) {
+	_ = p.cmd.Process.Kill()
+	_, _ = p.cmd.Process.Wait()
+	delete(f.procs, p)
 }
 
-// RunsEachFireOnce lets replicas with clocks five seconds apart share one clock of a tenth of a second, stops and kills
-// them, and checks that no fire was missed and none was early, and that no more began twice than were disturbed.
-func RunsEachFireOnce(t *testing.T, where string, replicas int) {
+// RunsEachFireOnce lets replicas share one clock of a tenth of a second, disturbs them, and checks what they say that they did:
+// no fire is missed, none is early, no two runs of a fire have one fence, and none begins again whose process was not
+// disturbed and had not been told to stop. An effect that carries an older fence than what began since is refused, and of
+// those that are not, none is there twice, unless its process was disturbed between the effect and the claim's end.
+func RunsEachFireOnce(t *testing.T, where string, fl Fleet) {
 	t.Helper()
-	f := &fleet{t: t, where: where, facts: make(chan fact, 1<<16), procs: make([]*exec.Cmd, replicas)}
-	for i := range f.procs {
-		f.start(i)
+	f := &fleet{
+		Fleet: fl, t: t, where: where, facts: make(chan fact, 1<<16), procs: make(map[*replica]bool),
+		began: make(map[int64][]fact), effects: make(map[int64][]fact),
+	}
+	for i := range f.Replicas {
+		f.start(time.Duration(i%3-1) * f.Skew)
 	}
 	defer func() {
-		for i := range f.procs {
-			f.kill(i)
+		for p := range f.procs {
+			f.kill(p)
 		}
 	}()
-	began, effects := make(map[int64]int), make(map[int64]int)
-	disturb := time.NewTicker(1500 * time.Millisecond)
-	defer disturb.Stop()
-	disturbed, stopped := 0, -1
-	// By now, and 5 seconds more, all clocks have begun to count.
-	first := time.Now().Add(6 * time.Second).Truncate(replicaTick).UnixMilli()
-	last := first + int64(Fires()-1)*replicaTick.Milliseconds()
-	end := time.After(time.Minute + 3*time.Duration(Fires())*replicaTick)
-	for !complete(effects, first, last) {
+	f.first = math.MaxInt64
+	for n := 0; n < f.Replicas; {
 		select {
 		case fc := <-f.facts:
-			if early := time.UnixMilli(fc.at).Sub(fc.when); early > 5*time.Millisecond {
-				t.Errorf("a fire was early by %v", early)
-			}
-			if fc.verb == "began" {
-				began[fc.at]++
+			if fc.verb == "listens" {
+				n++
 			} else {
-				effects[fc.at]++
+				f.hear(fc)
 			}
-		case <-disturb.C:
-			if stopped >= 0 {
-				_ = f.procs[stopped].Process.Signal(syscall.SIGCONT)
-				stopped = -1
-				continue
-			}
-			if time.Now().UnixMilli() > last {
-				continue
-			}
-			disturbed++
-			i := rand.IntN(replicas) //nolint:gosec // any
-			if disturbed%2 == 0 {
-				f.kill(i)
-				f.start(i)
-				continue
-			}
-			stopped = i
-			_ = f.procs[i].Process.Signal(syscall.SIGSTOP)
-		case <-end:
-			var missing []int64
-			for at := first; at <= last; at += replicaTick.Milliseconds() {
-				if effects[at] == 0 {
-					missing = append(missing, (at-first)/replicaTick.Milliseconds())
-				}
-			}
-			t.Fatalf("of %d fires these are missing: %v", Fires(), missing)
+		case <-time.After(time.Minute):
+			t.Fatalf("%d of %d replicas listen", n, f.Replicas)
 		}
 	}
-	again := 0
-	for at := range effects {
-		again += max(began[at]-1, 0)
+	disturb := time.NewTicker(1500 * time.Millisecond)
+	defer disturb.Stop()
+	// By then all clocks have begun to count.
+	f.first = time.Now().Add(f.Skew + time.Second).Truncate(replicaTick).UnixMilli()
+	f.last = f.first + int64(Fires()-1)*replicaTick.Milliseconds()
+	end := time.After(time.Minute + 3*time.Duration(Fires())*replicaTick)
+	for len(f.missing()) > 0 {
+		select {
+		case fc := <-f.facts:
+			f.hear(fc)
+		case <-disturb.C:
+			f.disturb()
+		case <-end:
+			t.Fatalf("of %d fires these are missing: %v; that many began: %v", Fires(), f.missing(), f.begun())
+		}
 	}
-	// A process that is stopped or killed has a fire in hand, or two.
-	if again > 2*disturbed {
-		t.Errorf("%d fires began again, and %d times a process was stopped or killed", again, disturbed)
-	}
-	t.Logf("%d fires, %d began again, %d processes stopped or killed", len(effects), again, disturbed)
+	f.judge()
 }
 
-// complete reports whether every fire of the clock between two is there.
-func complete(effects map[int64]int, first, last int64) bool {
-	for at := first; at <= last; at += replicaTick.Milliseconds() {
-		if effects[at] == 0 {
-			return false
+// missing gives the fires that had no effect, by their numbers.
+func (f *fleet) missing() (ns []int64) {
+	for at := f.first; at <= f.last; at += replicaTick.Milliseconds() {
+		if len(f.effects[at]) == 0 {
+			ns = append(ns, (at-f.first)/replicaTick.Milliseconds())
 		}
 	}
-	return true
+	return ns
+}
+
+// begun gives how often the missing fires began.
+func (f *fleet) begun() (ns []int) {
+	for _, n := range f.missing() {
+		ns = append(ns, len(f.began[f.first+n*replicaTick.Milliseconds()]))
+	}
+	return ns
+}
+
+func (f *fleet) hear(fc fact) {
+	if early := time.UnixMilli(fc.at).Sub(fc.when); early > 5*time.Millisecond {
+		f.t.Errorf("a fire was early by %v", early)
+	}
+	switch fc.verb {
+	case "began":
+		f.began[fc.at] = append(f.began[fc.at], fc)
+		switch f.pending {
+		case "kill":
+			f.kills++
+			fc.by.disturbed = append(fc.by.disturbed, time.Now())
+			f.kill(fc.by)
+			f.start(fc.by.skew)
+		case "stop":
+			f.stops++
+			fc.by.disturbed = append(fc.by.disturbed, time.Now())
+			f.stopped, f.stoppedFor = fc.by, 0
+			_ = fc.by.cmd.Process.Signal(syscall.SIGSTOP)
+		}
+		f.pending = ""
+	case "lost":
+		for i := range f.began[fc.at] {
+			if b := &f.began[fc.at][i]; b.fence == fc.fence {
+				b.verb = fc.verb
+			}
+		}
+	case "effect":
+		f.effects[fc.at] = append(f.effects[fc.at], fc)
+	}
+}
+
+// disturb is the next turn of what happens to the fleet.
+func (f *fleet) disturb() {
+	f.turns++
+	if f.Stall != nil {
+		f.Stall(f.turns%5 < 3 && time.Now().UnixMilli() < f.last) // for longer than a lease
+		for p := range f.procs {
+			p.disturbed = append(p.disturbed, time.Now())
+		}
+	}
+	if f.stopped != nil {
+		for p := range f.procs {
+			if f.OneWriter {
+				p.disturbed = append(p.disturbed, time.Now())
+			}
+		}
+		if f.stoppedFor++; f.stoppedFor == 3 { // longer than a lease
+			_ = f.stopped.cmd.Process.Signal(syscall.SIGCONT)
+			f.stopped = nil
+			return
+		}
+	}
+	if time.Now().UnixMilli() > f.last {
+		return
+	}
+	if f.Kills && (f.kills < f.stops || !f.Stops || f.stopped != nil) {
+		f.pending = "kill"
+	} else if f.Stops {
+		f.pending = "stop"
+	}
+}
+
+func (f *fleet) judge() {
+	again, refused := 0, 0
+	for at, runs := range f.began {
+		again += len(runs) - 1
+		fences := make(map[int]bool)
+		for i, run := range runs {
+			if fences[run.fence] {
+				f.t.Errorf("two runs of fire %d have the fence %d", at, run.fence)
+			}
+			if fences[run.fence] = true; i > 0 && !runs[i-1].by.disturbance(runs[i-1].when, run.when) && runs[i-1].verb != "lost" {
+				f.t.Errorf("fire %d began again after %v, and nothing had happened to the process that ran it", at, run.when.Sub(runs[i-1].when))
+			}
+		}
+		var taken []fact
+		for _, e := range f.effects[at] {
+			if slices.ContainsFunc(runs, func(b fact) bool { return b.fence > e.fence && b.when.Before(e.when) }) {
+				refused++
+				continue
+			}
+			if n := len(taken); n > 0 && !taken[n-1].by.disturbance(taken[n-1].when, e.when) {
+				f.t.Errorf("fire %d has two effects, by the fences %d and %d", at, taken[n-1].fence, e.fence)
+			}
+			taken = append(taken, e)
+		}
+	}
+	f.t.Logf("%d fires, %d began again, %d effects were refused; %d kills, %d stops", len(f.effects), again, refused, f.kills, f.stops)
 }
