@@ -213,3 +213,15 @@ func (s *Server) ExpireLocks(entity string) int {
 	e.plain().pump()
 	return n
 }
+
+// ExpireSession ends the lock of one session of an entity as if its time were over; false when no receiver holds it.
+func (s *Server) ExpireSession(entity, session string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entities[canonical(entity)]
+	if e == nil || e.lanes[session] == nil || e.lanes[session].holder == nil {
+		return false
+	}
+	e.lanes[session].expire()
+	return true
+}

@@ -235,3 +235,19 @@ func TestAnInterceptorThatWasStoppedIsNotAsked(t *testing.T) {
 	b.send("q", text("x"))
 	require.Equal(t, n, asked.Load())
 }
+
+// TestOneSessionsLockIsEnded: others keep theirs.
+func TestOneSessionsLockIsEnded(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.send("sess", inSession("a", "x"), inSession("b", "y"))
+	b.session("a")
+	second := b.session("b")
+	require.True(t, b.server.ExpireSession("sess", "a"))
+	require.False(t, b.server.ExpireSession("sess", "a"))
+	require.False(t, b.server.ExpireSession("sess", "c"))
+	require.False(t, b.server.ExpireSession("none", "a"))
+	require.Equal(t, 1, b.server.Stats("sess").Receivers)
+	require.NoError(t, second.RenewSessionLock(b.soon(), nil))
+	require.Equal(t, "x", string(b.one(b.session("a")).Body))
+}

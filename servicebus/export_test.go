@@ -1,0 +1,39 @@
+package servicebus
+
+import (
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus"
+
+	"github.com/eventflow-go/eventflow"
+)
+
+// Decode is what a subscriber makes of a message.
+func Decode(m *azservicebus.ReceivedMessage) eventflow.Event {
+	return decode(m, "servicebus/test/q", &subscription{})
+}
+
+// Encode is what a publisher makes of an event.
+func Encode(ev *eventflow.Event, structured bool) (*azservicebus.AMQPAnnotatedMessage, error) {
+	return encode(ev, &publication{structured: structured}, time.Time{})
+}
+
+// Crash ends a subscriber as the death of its process would: nothing is renewed, written or handed back.
+func (s *Subscriber) Crash() {
+	s.b.forget(s)
+	s.mu.Lock()
+	s.closed = true
+	s.listening = eventflow.Listening{}
+	if s.linger != nil {
+		s.linger.Stop()
+	}
+	if s.begun {
+		s.endLife()
+	}
+	s.signal()
+	s.rouse()
+	s.mu.Unlock()
+	s.tracker.Close()
+	s.running.Wait()
+	s.closeLinks()
+}

@@ -1,0 +1,187 @@
+package servicebus_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/eventflow-go/eventflow"
+	"github.com/eventflow-go/eventflow/runner"
+	"github.com/eventflow-go/eventflow/servicebus"
+	"github.com/eventflow-go/eventflow/servicebus/servicebustest"
+)
+
+// TestAnEventIsHeldForADay: its lock is renewed all along, and no more often than once in half a lock.
+func TestAnEventIsHeldForADay(t *testing.T) {
+	t.Parallel()
+	for name, sess := range map[string]bool{"message": false, "session": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const lock = time.Minute
+			bubble(t, map[string]servicebustest.Queue{"q": {LockDuration: lock, RequiresSession: sess, MaxDeliveryCount: 1}}, func(b *bench) {
+				renewals := 0
+				b.server.Intercept(func(op servicebustest.Operation) servicebustest.Fault {
+					if op.Name == "com.microsoft:renew-lock" || op.Name == "com.microsoft:renew-session-lock" {
+						renewals++
+					}
+					return servicebustest.Fault{}
+				})
+				s := b.bus.Queue("q")
+				if sess {
+					s = b.bus.Queue("q", servicebus.Sessions(1))
+				}
+				ran := make(chan error, 1)
+				r, err := runner.New(eventflow.NewSink("day", func(ctx context.Context, _ eventflow.Event) error {
+					select {
+					case <-time.After(24 * time.Hour):
+					case <-ctx.Done():
+					}
+					ran <- context.Cause(ctx)
+					return nil
+				}), runner.On(s))
+				require.NoError(b, err)
+				ctx, cancel := context.WithCancel(b.Context())
+				ended := make(chan error, 1)
+				go func() { ended <- r.Listen(ctx) }()
+				b.publish(numbered(1, 1)...)
+				require.NoError(b, <-ran)
+				time.Sleep(time.Second)
+				require.Equal(b, servicebustest.Stats{}, b.stats("q"))
+				cancel()
+				require.NoError(b, <-ended)
+				require.InDelta(b, 24*time.Hour/(lock/2), renewals, 30)
+			})
+		})
+	}
+}
+
+// stats are those of a queue's messages.
+func (b *bench) stats(queue string) servicebustest.Stats {
+	st := b.server.Stats(queue)
+	st.Sessions, st.Receivers = 0, 0
+	return st
+}
+
+// TestALostLockEndsTheRunAndSettlesNothing: however it is lost, the flow is cancelled before somebody else can have the
+// event, and nothing is settled for the one who has it then.
+func TestALostLockEndsTheRunAndSettlesNothing(t *testing.T) {
+	t.Parallel()
+	const lock = 20 * time.Second
+	silent := func(name string) func(*servicebustest.Server) {
+		return func(server *servicebustest.Server) {
+			server.Intercept(func(op servicebustest.Operation) servicebustest.Fault {
+				if op.Name == name {
+					return servicebustest.Fault{Action: servicebustest.Silence}
+				}
+				return servicebustest.Fault{}
+			})
+		}
+	}
+	for name, x := range map[string]struct {
+		sess bool
+		lose func(*servicebustest.Server)
+	}{
+		"message, expired":                 {false, func(s *servicebustest.Server) { s.ExpireLocks("q") }},
+		"message, renewals are not heard":  {false, silent("com.microsoft:renew-lock")},
+		"message, queue deleted":           {false, func(s *servicebustest.Server) { _ = s.Delete("q") }},
+		"session, expired":                 {true, func(s *servicebustest.Server) { s.ExpireLocks("q") }},
+		"session, link detached":           {true, func(s *servicebustest.Server) { s.DetachLinks("q", "amqp:link:detach-forced") }},
+		"session, connection cut":          {true, (*servicebustest.Server).CutConnections},
+		"session, renewals are not heard":  {true, silent("com.microsoft:renew-session-lock")},
+		"session, receiver's link is told": {true, func(s *servicebustest.Server) { s.ExpireSession("q", "key-0") }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, map[string]servicebustest.Queue{"q": {LockDuration: lock, RequiresSession: x.sess}}, func(b *bench) {
+				s := b.bus.Queue("q")
+				if x.sess {
+					s = b.bus.Queue("q", servicebus.Sessions(2))
+				}
+				began, cause := make(chan struct{}, 10), make(chan error, 10)
+				r, err := runner.New(eventflow.NewSink("lost", func(ctx context.Context, _ eventflow.Event) error {
+					began <- struct{}{}
+					<-ctx.Done()
+					cause <- context.Cause(ctx)
+					return nil // it finished all the same
+				}), runner.On(s))
+				require.NoError(b, err)
+				ctx, cancel := context.WithCancel(b.Context())
+				ended := make(chan error, 1)
+				go func() { ended <- r.Listen(ctx) }()
+				b.publish(numbered(1, 1)...)
+				<-began
+				settled := 0
+				b.server.Intercept(func(op servicebustest.Operation) servicebustest.Fault {
+					if op.Kind == servicebustest.Settlement && op.Name == "complete" || op.Name == "com.microsoft:update-disposition" {
+						settled++
+					}
+					return servicebustest.Fault{}
+				})
+				lost := time.Now()
+				x.lose(b.server)
+				require.ErrorIs(b, <-cause, eventflow.ErrLockLost)
+				require.Less(b, time.Since(lost), lock)
+				require.Zero(b, settled)
+				cancel()
+				require.NoError(b, <-ended)
+			})
+		})
+	}
+}
+
+// TestACutConnectionLosesNoMessageLock: the locks of messages outlive their link, and are renewed by another one.
+func TestACutConnectionLosesNoMessageLock(t *testing.T) {
+	t.Parallel()
+	bubble(t, map[string]servicebustest.Queue{"q": {LockDuration: 20 * time.Second, MaxDeliveryCount: 1}}, func(b *bench) {
+		s := b.bus.Queue("q")
+		var lost atomic.Int32
+		settled := make(chan error, 10)
+		require.NoError(b, s.Start(b.Context(), eventflow.Listening{
+			Lost:    func([]*eventflow.Delivery, error) { lost.Add(1) },
+			Settled: func(_ []*eventflow.Delivery, err error) { settled <- err },
+		}))
+		b.publish(numbered(1, 0)...)
+		d := b.next(s)
+		for range 5 {
+			b.server.CutConnections()
+			time.Sleep(7 * time.Second)
+			b.server.DetachLinks("q", "amqp:link:detach-forced")
+			time.Sleep(7 * time.Second)
+		}
+		require.True(b, d.Open())
+		require.Zero(b, lost.Load())
+		d.Ack()
+		require.NoError(b, <-settled)
+		require.Zero(b, b.server.Stats("q").Active)
+		b.close(s)
+	})
+}
+
+// TestASettlementIsWrittenInTheEnd: refused, late or unanswered, for as long as its lock is held.
+func TestASettlementIsWrittenInTheEnd(t *testing.T) {
+	t.Parallel()
+	for name, f := range map[string]servicebustest.Fault{
+		"refused": {Action: servicebustest.Refuse}, "late": {Delay: 2 * time.Second}, "unheard": {Action: servicebustest.Silence},
+		"detached": {Action: servicebustest.Detach}, "cut": {Action: servicebustest.Cut},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, map[string]servicebustest.Queue{"q": {LockDuration: 20 * time.Second, MaxDeliveryCount: 1}}, func(b *bench) {
+				s := b.bus.Queue("q")
+				settled := make(chan error, 10)
+				require.NoError(b, s.Start(b.Context(), eventflow.Listening{Settled: func(_ []*eventflow.Delivery, err error) { settled <- err }}))
+				b.publish(numbered(1, 0)...)
+				d := b.next(s)
+				b.server.FailNext(servicebustest.Settlement, "q", f)
+				d.Ack()
+				require.NoError(b, <-settled)
+				require.Zero(b, b.server.Stats("q").Active)
+				require.Zero(b, b.server.Stats("q").Dead)
+				b.close(s)
+			})
+		})
+	}
+}

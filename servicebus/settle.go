@@ -1,0 +1,399 @@
+package servicebus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus"
+
+	"github.com/eventflow-go/eventflow"
+)
+
+// job is what a worker does about a message.
+type job uint8
+
+const (
+	jobComplete job = iota
+	jobAbandon
+	jobCopy // schedules a copy, then completes
+)
+
+// Settle is the settler's. What stays here is confirmed at once; what the service is to know is written by workers.
+func (s *Subscriber) Settle(ds []*eventflow.Delivery, st eventflow.Settlement) {
+	var done, late []*eventflow.Delivery
+	s.mu.Lock()
+	if s.calling && errors.Is(s.asking.Err(), context.Canceled) {
+		s.beginWithdraw() // or what is given back comes back
+	}
+	for _, d := range ds {
+		h := s.find(d)
+		switch {
+		case h == nil:
+			late = append(late, d)
+		case h.lost != nil:
+			s.release(h)
+			s.leave(h)
+			h.state = stateGone
+			late = append(late, d)
+		case s.mark(h, st):
+			done = append(done, d)
+		}
+	}
+	tell := s.listening.Settled
+	s.signal()
+	s.mu.Unlock()
+	if tell == nil {
+		return
+	}
+	if len(done) > 0 {
+		tell(done, nil)
+	}
+	if len(late) > 0 {
+		tell(late, &Error{Entity: s.path, Err: eventflow.ErrLockLost})
+	}
+}
+
+// mark does what a settlement says. It reports whether it is confirmed already. The caller holds the lock.
+func (s *Subscriber) mark(h *held, st eventflow.Settlement) bool {
+	if ln := h.lane; ln != nil {
+		ln.out--
+		ln.rouse()
+	}
+	s.release(h)
+	switch st.Verb {
+	case eventflow.Ack:
+		if h.dead {
+			h.state = stateGone
+			s.leave(h)
+			return true
+		}
+		s.enqueue(h, jobComplete)
+		return false
+	case eventflow.Abandon:
+		if h.lane != nil {
+			h.lane.abandoned = true // a message has no lock of its own there
+		} else {
+			s.tracker.Remove(&h.grip.lock)
+		}
+		h.state = stateGone
+		return true
+	case eventflow.Nack:
+		h.attempts++
+	}
+	switch {
+	case h.lane != nil:
+		// Nobody else can have it while the session is held: it waits here, at its place.
+		h.d, h.due = nil, time.Time{}
+		if st.After > 0 {
+			h.due = time.Now().Add(min(st.After, maxNack))
+		}
+		h.lane.enqueue(h)
+		return true
+	case st.After <= 0:
+		s.enqueue(h, jobAbandon)
+		return false
+	case s.set.copies && st.After > s.listening.MaxHold:
+		h.after = st.After
+		s.enqueue(h, jobCopy)
+		return false
+	}
+	s.postpone(h, st.After)
+	return true
+}
+
+// Attempted counts failed runs of deliveries that stay held. The service learns of them when the messages are given
+// back.
+func (s *Subscriber) Attempted(ds []*eventflow.Delivery) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range ds {
+		if h := s.find(d); h != nil {
+			h.attempts++
+		}
+	}
+}
+
+// enqueue leaves a message to the workers. The caller holds the lock.
+func (s *Subscriber) enqueue(h *held, j job) {
+	h.state, h.job = stateSettling, j
+	s.jobs = append(s.jobs, h)
+	s.pending++
+	if h.lane != nil {
+		h.lane.jobs++
+	}
+	s.employ()
+}
+
+// employ starts workers for what there is to settle. The caller holds the lock.
+func (s *Subscriber) employ() {
+	for s.workers < settleCalls && s.workers-s.working < len(s.jobs) {
+		s.workers++
+		s.running.Go(s.work)
+	}
+}
+
+// work is a goroutine that settles until there is nothing to settle.
+func (s *Subscriber) work() {
+	s.mu.Lock()
+	for len(s.jobs) > 0 {
+		h := s.jobs[0]
+		s.jobs[0] = nil
+		if s.jobs = s.jobs[1:]; len(s.jobs) == 0 {
+			s.jobs = nil
+		}
+		if s.withdrawing && h.lane == nil && h.job == jobAbandon {
+			s.parked = append(s.parked, h)
+			continue
+		}
+		s.working++
+		s.mu.Unlock()
+		err := s.settle(h)
+		s.mu.Lock()
+		s.working--
+		s.finish(h, err)
+	}
+	s.workers--
+	s.mu.Unlock()
+}
+
+// finish ends a message whose settlement was confirmed, or cannot be any more. The caller holds the lock, which is given
+// back while somebody is told.
+func (s *Subscriber) finish(h *held, err error) {
+	if h.lane == nil {
+		s.tracker.Remove(&h.grip.lock)
+	} else {
+		h.lane.jobs--
+	}
+	h.state = stateGone
+	s.leave(h)
+	s.pending--
+	s.changed.Broadcast()
+	d, tell, ln := h.d, s.listening.Settled, h.lane
+	s.mu.Unlock()
+	if d != nil && tell != nil {
+		tell([]*eventflow.Delivery{d}, err)
+	}
+	if ln != nil && errors.Is(err, eventflow.ErrLockLost) {
+		ln.lose(err)
+	}
+	s.mu.Lock()
+}
+
+// settle writes a settlement, again and again for as long as the lock is held.
+func (s *Subscriber) settle(h *held) error {
+	life := s.life
+	if h.lane != nil {
+		life = h.lane.life
+	}
+	wait := 50 * time.Millisecond
+	copied := false
+	for {
+		g := h.guard()
+		left := s.tracker.Left(&g.lock)
+		if left <= 0 {
+			return s.tooLate(h)
+		}
+		// The lock is renewed meanwhile; the deadline is for answers that never come.
+		ctx, cancel := context.WithTimeout(life, min(settleTime, max(left/2, 100*time.Millisecond)))
+		err := s.settleOnce(ctx, h, &copied)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		if err = explain(s.path, rightListen, err); errors.Is(err, eventflow.ErrLockLost) || life.Err() != nil {
+			return err
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-t.C:
+		case <-life.Done():
+			t.Stop()
+			return err
+		}
+		wait = min(2*wait, 2*time.Second)
+	}
+}
+
+// tooLate says why a settlement was not written.
+func (s *Subscriber) tooLate(h *held) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if h.lost != nil {
+		return h.lost
+	}
+	return &Error{Entity: s.path, Err: eventflow.ErrLockLost}
+}
+
+// settler is what receivers with and without sessions have in common.
+type settler interface {
+	CompleteMessage(ctx context.Context, m *azservicebus.ReceivedMessage, o *azservicebus.CompleteMessageOptions) error
+	AbandonMessage(ctx context.Context, m *azservicebus.ReceivedMessage, o *azservicebus.AbandonMessageOptions) error
+	DeadLetterMessage(ctx context.Context, m *azservicebus.ReceivedMessage, o *azservicebus.DeadLetterOptions) error
+}
+
+// via gives what a message is settled with, the context to do it in, and what to tell how that ended.
+func (s *Subscriber) via(ctx context.Context, h *held) (settler, context.Context, func(error), error) {
+	if ln := h.lane; ln != nil {
+		c, err := ln.link.enter(ctx)
+		return ln.rcv, c, func(err error) {
+			if isEnded(err) {
+				err = nil // an answer that was lost is no lost session
+			}
+			ln.link.leave(c, err)
+		}, err
+	}
+	for {
+		r := s.keeper()
+		c, err := r.enter(ctx)
+		if err == nil {
+			return r.r, c, func(err error) { r.leave(c, err) }, nil
+		}
+		s.mu.Lock()
+		replaced := s.keep != r
+		s.mu.Unlock()
+		if !errors.Is(err, errShut) || !replaced {
+			return nil, nil, nil, err
+		}
+	}
+}
+
+func (s *Subscriber) settleOnce(ctx context.Context, h *held, copied *bool) (err error) {
+	r, ctx, leave, err := s.via(ctx, h)
+	if err != nil {
+		return err
+	}
+	m := h.message()
+	defer func() {
+		h.refused = h.refused || err != nil
+		leave(err)
+	}()
+	switch h.job {
+	case jobAbandon:
+		var o *azservicebus.AbandonMessageOptions
+		if h.attempts != h.written {
+			o = &azservicebus.AbandonMessageOptions{PropertiesToModify: map[string]any{propAttempts: int32(h.attempts)}}
+		}
+		return r.AbandonMessage(ctx, m, o)
+	case jobCopy:
+		if !*copied {
+			if err = s.sendCopy(ctx, h); err != nil {
+				return err
+			}
+			*copied = true
+		}
+	}
+	return r.CompleteMessage(ctx, m, nil)
+}
+
+// message is what the client is given to settle. After a failure it has the lock token alone, and the client asks by a request then: for it,
+// a message whose settlement was refused is settled, and it would do nothing and say that all is well.
+func (h *held) message() *azservicebus.ReceivedMessage {
+	if h.refused {
+		return &azservicebus.ReceivedMessage{LockToken: h.raw.LockToken}
+	}
+	return h.raw
+}
+
+// DeadLetter moves the message to the entity's dead-letter queue: Failure.Reason is the dead letter's reason, the
+// description says of which flow it was. The error's text is not written.
+func (s *Subscriber) DeadLetter(ctx context.Context, d *eventflow.Delivery, f eventflow.Failure) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if s.set.deadLetters {
+		return eventflow.ErrNoDeadLetters
+	}
+	s.mu.Lock()
+	h := s.find(d)
+	switch {
+	case h == nil || h.lost != nil:
+		s.mu.Unlock()
+		return eventflow.ErrLockLost
+	case h.busy:
+		s.mu.Unlock()
+		return &Error{Entity: s.path, Err: errTwice}
+	case h.dead:
+		s.mu.Unlock()
+		return nil
+	}
+	h.busy = true // a renewal that fails now is no loss
+	left := s.tracker.Left(&h.guard().lock)
+	s.mu.Unlock()
+	within, cancel := context.WithTimeout(ctx, min(settleTime, left))
+	err := s.bury(within, h, f)
+	cancel()
+
+	s.mu.Lock()
+	h.busy = false
+	h.refused = h.refused || err != nil
+	if err == nil {
+		h.dead = true
+		if h.lane == nil {
+			s.tracker.Remove(&h.grip.lock)
+		}
+		s.mu.Unlock()
+		return nil
+	}
+	err = explain(s.path, rightListen, err)
+	lost := h.lost
+	if errors.Is(err, eventflow.ErrLockLost) && lost == nil {
+		lost = err
+		s.tracker.Remove(&h.grip.lock)
+	}
+	var told *eventflow.Delivery
+	if lost != nil {
+		h.lost = nil
+		told = s.lose(h, lost)
+		err = fmt.Errorf("%w: %w", eventflow.ErrLockLost, err)
+	}
+	tell := s.listening.Lost
+	ln := h.lane
+	s.mu.Unlock()
+	if told != nil && tell != nil {
+		tell([]*eventflow.Delivery{told}, lost)
+	}
+	if lost != nil && ln != nil {
+		ln.lose(lost)
+	}
+	return err
+}
+
+var errTwice = errors.New("called DeadLetter twice at once")
+
+// bury dead-letters a message.
+func (s *Subscriber) bury(ctx context.Context, h *held, f eventflow.Failure) (err error) {
+	r, ctx, leave, err := s.via(ctx, h)
+	if err != nil {
+		return err
+	}
+	defer func() { leave(err) }()
+	reason := cut(f.Reason, maxReason)
+	why := "flow " + f.Flow
+	props := map[string]any{
+		"eventflow-reason": reason, "eventflow-flow": f.Flow, "eventflow-attempts": int32(f.Attempts),
+		propRedrive: int32(h.redrive + 1),
+	}
+	if h.attempts != 0 || h.written != 0 {
+		props[propAttempts] = int32(0) // when it is sent back, it begins anew
+	}
+	if f.Version != "" {
+		props["eventflow-version"] = f.Version
+		why += ", version " + f.Version
+	}
+	if f.Binding != "" {
+		props["eventflow-trigger"] = f.Binding
+		why += ", trigger " + f.Binding
+	}
+	if f.Err != nil {
+		class := fmt.Sprintf("%T", innermost(f.Err))
+		props["eventflow-error"] = class
+		why += ", error of type " + class
+	}
+	why = cut(fmt.Sprintf("%s, attempt %d", why, f.Attempts), maxReason)
+	return r.DeadLetterMessage(ctx, h.message(), &azservicebus.DeadLetterOptions{Reason: &reason, ErrorDescription: &why, PropertiesToModify: props})
+}
+
+// maxReason is how many bytes the service keeps of a reason and of a description.
+const maxReason = 4096
