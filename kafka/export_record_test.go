@@ -1,0 +1,76 @@
+package kafka
+
+import (
+	"context"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/eventflow-go/eventflow"
+)
+
+// Event makes the event of a record of a partition.
+func Event(cluster string, topicID [16]byte, r *kgo.Record) eventflow.Event {
+	var ev eventflow.Event
+	fromRecord(r, newOrigin(cluster, r.Topic, topicID, r.Partition), &ev)
+	return ev
+}
+
+// Record makes the record of an event.
+func Record(topic string, structured bool, ev eventflow.Event) (*kgo.Record, error) {
+	var r kgo.Record
+	err := newEncoder(topic, structured, 1).toRecord(&ev, &r)
+	return &r, err
+}
+
+// Check is what Start asks the cluster.
+func Check(ctx context.Context, b *Broker, topic, group, deadLetters string) error {
+	return b.check(ctx, topic, &subscription{group: group, deadLetterTopic: deadLetters}, deadLetters != "", b.log(nil))
+}
+
+// DeadLetter writes a dead letter.
+func DeadLetter(ctx context.Context, b *Broker, r *kgo.Record, topic string, f eventflow.Failure) error {
+	return b.deadLetter(ctx, r, topic, &f)
+}
+
+// Refused are the options that Config.Client may not have.
+var Refused = refused
+
+// Reader reads one record again and again, as a partition does.
+func Reader(cluster string, topicID [16]byte, r *kgo.Record) func() {
+	o := newOrigin(cluster, r.Topic, topicID, r.Partition)
+	return func() {
+		var ev eventflow.Event
+		fromRecord(r, o, &ev)
+	}
+}
+
+// Seeds are the broker's.
+func Seeds(b *Broker) []string { return b.cfg.Seeds }
+
+// Explain makes the typed error.
+func Explain(b *Broker, op, topic string, err error, start bool) error {
+	return b.explain(op, topic, err, start)
+}
+
+// Login is what the broker's mechanism sends first, and TLS whether it is spoken.
+func Login(ctx context.Context, b *Broker) string {
+	_, first, err := b.cfg.SASL.Authenticate(ctx, b.cfg.Seeds[0])
+	if err != nil || b.cfg.TLS == nil {
+		return ""
+	}
+	return string(first)
+}
+
+// NewID is an ID that nothing else has.
+func NewID() string { return newID() }
+
+// OptValue is an option of the client that publishes.
+func OptValue(t *testing.T, b *Broker, opt any) any {
+	t.Helper()
+	cl, err := b.client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cl.OptValue(opt)
+}

@@ -1,0 +1,121 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/eventflow-go/eventflow"
+)
+
+// GapError says that records are gone which the subscriber has not seen: retention has deleted them, the log was
+// truncated, or their batch cannot be read. It is final: see [OnGap].
+type GapError struct {
+	Topic     string
+	Partition int32
+	From      int64 // the first offset that is lost
+	To        int64 // the first that is there again; −1: unknown
+	Err       error // what the client said
+}
+
+func (e *GapError) Error() string {
+	return fmt.Sprintf("kafka: %s/%d: the records from offset %d to %d are lost: %v (kafka.OnGap(kafka.ContinueOnGap) goes on behind them)",
+		e.Topic, e.Partition, e.From, e.To, e.Err)
+}
+
+// Unwrap gives the client's error and eventflow.ErrFatal: waiting does not bring records back.
+func (e *GapError) Unwrap() []error { return []error{e.Err, eventflow.ErrFatal} }
+
+// seek is where the client has to go on with a partition.
+type seek struct {
+	p   *partition
+	to  int64 // below 0: to be found out
+	err error
+}
+
+// isGap reports whether a fetch's error means that records are gone, and deals with it. The caller holds mu.
+func (s *subscriber) isGap(p *partition, err error) bool {
+	var loss *kgo.ErrDataLoss
+	var large *kgo.ErrDecompressTooLarge
+	switch {
+	case errors.As(err, &large):
+		s.gap(p, seek{p: p, to: large.NextOffset, err: err})
+	case errors.As(err, &loss):
+		s.gap(p, seek{p: p, to: loss.ResetTo, err: err})
+	case errors.Is(err, kerr.OffsetOutOfRange):
+		s.gap(p, seek{p: p, to: -1, err: err})
+	default:
+		return false
+	}
+	return true
+}
+
+func (s *subscriber) gap(p *partition, x seek) {
+	s.gapSeeks = append(s.gapSeeks, x)
+	if s.set.onGap == StopOnGap {
+		s.final = &GapError{Topic: s.topic, Partition: p.number, From: p.position, To: x.to, Err: x.err}
+		s.gapSeeks = nil
+	}
+}
+
+// seek makes the client go on behind gaps. The caller, who polls, does not hold mu.
+func (s *subscriber) seek(xs []seek) {
+	for _, x := range xs {
+		to := x.to
+		if to < 0 {
+			ctx, cancel := context.WithTimeout(s.end, startTimeout)
+			starts, err := kadm.NewClient(s.cl).ListStartOffsets(ctx, s.topic)
+			cancel()
+			o, ok := starts.Lookup(s.topic, x.p.number)
+			if err != nil || !ok || o.Err != nil { // asked again with the next poll
+				s.mu.Lock()
+				s.gapSeeks = append(s.gapSeeks, x)
+				s.broken = s.b.explain("receive", s.topic, errors.Join(err, o.Err, x.err), false)
+				s.mu.Unlock()
+				continue
+			}
+			to = o.Offset
+		}
+		s.resume(x.p, to, x.err)
+	}
+}
+
+// resume lets a partition go on at an offset. Behind its position, what is held of it stays valid; before it the log is
+// another one, and so is the partition.
+func (s *subscriber) resume(p *partition, to int64, cause error) {
+	s.mu.Lock()
+	if p.fenced || p.leaving {
+		s.mu.Unlock()
+		return
+	}
+	g := GapError{Topic: s.topic, Partition: p.number, From: p.position, To: to, Err: cause}
+	var lost []*eventflow.Delivery
+	if to >= p.position {
+		p.position = to
+		if p.n == 0 {
+			p.prefix = to
+			p.touch()
+		}
+	} else {
+		next := s.newPartition(p.number, to, -1, p.topic, "", nil)
+		next.origin, next.started, next.paused = p.origin, true, p.paused
+		lost = s.fence(p)
+		s.parts[p.number] = next
+		next.touch()
+	}
+	s.mu.Unlock()
+	s.logger().Error("kafka: records are lost; consuming goes on behind them", "subscriber", s.String(),
+		"partition", g.Partition, "from", g.From, "to", g.To, "error", cause)
+	s.tellLost(lost, s.lost("the log was truncated"))
+	s.cl.SetOffsets(map[string]map[int32]kgo.EpochOffset{s.topic: {p.number: {Epoch: -1, Offset: to}}})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	const most = 100
+	if s.gaps = append(s.gaps, g); len(s.gaps) > most {
+		s.gaps = s.gaps[1:]
+	}
+}
