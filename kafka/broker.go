@@ -51,10 +51,40 @@ func optionsError(err error) error {
 	return &eventflow.ConfigError{Field: "kafka.Config", Value: "the options of the client together", Allowed: err.Error()}
 }
 
+// Publisher is OpenPublisher with the error kept for later: the publisher has an Err method, which runner.New asks, and
+// it is the error of each Publish.
+func (b *Broker) Publisher(topic string, opts ...eventflow.PublisherOption) eventflow.Publisher {
+	return b.publisher(topic, opts)
+}
+
+// Subscriber is OpenSubscriber with the error kept for later: the subscriber has an Err method, which runner.New asks,
+// and it is the error of Start and Next.
+func (b *Broker) Subscriber(topic string, opts ...eventflow.SubscriberOption) eventflow.Subscriber {
+	return b.subscriber(topic, opts)
+}
+
 // OpenPublisher opens a publisher of the topic. All publishers of a broker share one client and its connections.
 func (b *Broker) OpenPublisher(topic string, opts ...eventflow.PublisherOption) (eventflow.Publisher, error) {
-	set := &publication{}
-	cfg := eventflow.PublisherConfig{Native: set}
+	p := b.publisher(topic, opts)
+	if p.err != nil {
+		return nil, p.err
+	}
+	return p, nil
+}
+
+// OpenSubscriber opens a consumer of the topic in the group that [eventflow.Group] names, which is needed: the group's
+// offsets are what survives the process.
+func (b *Broker) OpenSubscriber(topic string, opts ...eventflow.SubscriberOption) (eventflow.Subscriber, error) {
+	s := b.subscriber(topic, opts)
+	if s.err != nil {
+		return nil, s.err
+	}
+	return s, nil
+}
+
+func (b *Broker) publisher(topic string, opts []eventflow.PublisherOption) *publisher {
+	p := &publisher{b: b, topic: topic, source: trigger(topic, "")}
+	cfg := eventflow.PublisherConfig{Native: &p.set}
 	errs := []error{checkTopic("kafka topic", topic)}
 	for _, o := range opts {
 		if o == nil {
@@ -63,21 +93,16 @@ func (b *Broker) OpenPublisher(topic string, opts ...eventflow.PublisherOption) 
 		}
 		errs = append(errs, o.ApplyPublisher(&cfg))
 	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
+	p.err = errors.Join(errs...)
+	if p.err == nil {
+		p.err = b.keep(p)
 	}
-	p := &publisher{b: b, topic: topic, set: *set, source: trigger(topic, "")}
-	if err := b.keep(p); err != nil {
-		return nil, err
-	}
-	return p, nil
+	return p
 }
 
-// OpenSubscriber opens a consumer of the topic in the group that [eventflow.Group] names, which is needed: the group's
-// offsets are what survives the process.
-func (b *Broker) OpenSubscriber(topic string, opts ...eventflow.SubscriberOption) (eventflow.Subscriber, error) {
-	set := &subscription{}
-	cfg := eventflow.SubscriberConfig{Native: set}
+func (b *Broker) subscriber(topic string, opts []eventflow.SubscriberOption) *subscriber {
+	set := subscription{}
+	cfg := eventflow.SubscriberConfig{Native: &set}
 	errs := []error{checkTopic("kafka topic", topic)}
 	for _, o := range opts {
 		if o == nil {
@@ -94,14 +119,12 @@ func (b *Broker) OpenSubscriber(topic string, opts ...eventflow.SubscriberOption
 		set.deadLetterTopic = topic + deadLetterSuffix
 		errs = append(errs, checkTopic("kafka.DeadLetterTopic", set.deadLetterTopic))
 	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
+	s := newSubscriber(b, topic, set)
+	s.err = errors.Join(errs...)
+	if s.err == nil {
+		s.err = b.keep(s)
 	}
-	s := newSubscriber(b, topic, *set)
-	if err := b.keep(s); err != nil {
-		return nil, err
-	}
-	return s, nil
+	return s
 }
 
 // Features says what a subscriber with default options promises.

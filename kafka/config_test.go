@@ -18,6 +18,7 @@ import (
 	"github.com/eventflow-go/eventflow"
 	"github.com/eventflow-go/eventflow/broker"
 	"github.com/eventflow-go/eventflow/kafka"
+	"github.com/eventflow-go/eventflow/runner"
 )
 
 func TestEveryMistakeIsNamedAtOnce(t *testing.T) {
@@ -226,4 +227,19 @@ func TestErrorsOfTheClientAreExplainedOnce(t *testing.T) {
 	require.Equal(t, context.Canceled, kafka.Explain(b, "start", "t", context.Canceled, true))
 	require.ErrorIs(t, kafka.Explain(b, "start", "t", kgo.ErrClientClosed, true), eventflow.ErrClosed)
 	require.NotErrorIs(t, kafka.Explain(b, "start", "t", kgo.ErrClientClosed, true), eventflow.ErrFatal)
+}
+
+func TestMistakesOfAnOpenedTopicAreTheRunnersToTell(t *testing.T) {
+	t.Parallel()
+	b := open(t, kafka.Config{Seeds: []string{"127.0.0.1:1"}, Logger: quietLog})
+	sub, pub := b.Subscriber("two words"), b.Publisher("a/b")
+	_, err := runner.New(eventflow.NewFlow("f", func(context.Context, string) (string, error) { return "", nil }),
+		runner.On(sub), runner.PublishTo(pub))
+	for _, said := range []string{"two words", "eventflow.Group", "a/b"} {
+		require.ErrorContains(t, err, said)
+	}
+	require.ErrorContains(t, pub.Publish(t.Context(), eventflow.Event{}), "a/b")
+	_, err = sub.Next(t.Context(), eventflow.Want{Events: 1})
+	require.ErrorContains(t, err, "two words")
+	require.NoError(t, sub.Close(t.Context()))
 }

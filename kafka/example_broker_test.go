@@ -38,18 +38,19 @@ func Example() {
 
 	cluster, err := kafka.New(kafka.Config{Seeds: servers.ListenAddrs()})
 	must(err)
-	toOrders, err1 := cluster.OpenPublisher("orders")
-	orders, err2 := cluster.OpenSubscriber("orders", eventflow.Group("billing"), kafka.KeyLanes)
-	invoices, err3 := cluster.OpenPublisher("invoices")
-	must(errors.Join(err1, err2, err3))
-	must(toOrders.Publish(ctx, eventflow.Event{Key: "ada", Data: []byte(`{"Cents":1250}`)}))
+	order := eventflow.Event{Key: "ada", Data: []byte(`{"Cents":1250}`)}
+	must(cluster.Publisher("orders").Publish(ctx, order))
 
 	type Order struct{ Cents int }
 	bill := eventflow.NewFlow("bill", func(_ context.Context, o Order) (string, error) {
 		defer stop()
 		return fmt.Sprintf("%d.%02d EUR", o.Cents/100, o.Cents%100), nil
 	})
-	r, err := runner.New(bill, runner.On(orders), runner.PublishTo(invoices), runner.Logger(slog.New(slog.DiscardHandler)))
+	r, err := runner.New(bill,
+		runner.On(cluster.Subscriber("orders", eventflow.Group("billing"), kafka.KeyLanes)),
+		runner.PublishTo(cluster.Publisher("invoices")),
+		runner.Logger(slog.New(slog.DiscardHandler)),
+	)
 	must(err)
 	must(r.Listen(ctx))
 	fmt.Println(r.Counts().Outcomes)

@@ -19,6 +19,7 @@ type publisher struct {
 	topic  string
 	source string
 	set    publication
+	err    error // what was wrong when it was opened
 
 	mu     sync.Mutex // guards what follows
 	closed bool
@@ -30,6 +31,9 @@ type publisher struct {
 // String names the topic: "kafka/TOPIC".
 func (p *publisher) String() string { return p.source }
 
+// Err is what was wrong when it was opened.
+func (p *publisher) Err() error { return p.err }
+
 // unknownWait is how long Publish waits, after its context ended, for what became of events that were on their way.
 const unknownWait = 500 * time.Millisecond
 
@@ -37,6 +41,9 @@ const unknownWait = 500 * time.Millisecond
 // one call and one key keep their order. When ctx ends, those that were on their way and of which nothing was heard
 // within half a second are said not to be taken, though they may have been.
 func (p *publisher) Publish(ctx context.Context, events ...eventflow.Event) error {
+	if p.err != nil {
+		return p.err
+	}
 	if len(events) == 0 {
 		return nil
 	}

@@ -23,6 +23,7 @@ type subscriber struct {
 	b     *Broker
 	topic string
 	set   subscription
+	err   error // what was wrong when it was opened
 	pulse pulse
 
 	// committing holds a token from the making of a commit to its answer, so that an older one never follows a newer one.
@@ -114,11 +115,17 @@ func newSubscriber(b *Broker, topic string, set subscription) *subscriber {
 // String names the topic and the group.
 func (s *subscriber) String() string { return trigger(s.topic, s.set.group) }
 
+// Err is what was wrong when it was opened.
+func (s *subscriber) Err() error { return s.err }
+
 func (s *subscriber) wrap(err error) error { return fmt.Errorf("kafka: %v: %w", s, err) }
 
 func (s *subscriber) logger() *slog.Logger { return s.b.log(s.listening.Logger) }
 
 func (s *subscriber) Start(ctx context.Context, l eventflow.Listening) error {
+	if s.err != nil {
+		return s.err
+	}
 	s.mu.Lock()
 	switch {
 	case s.closed:
