@@ -225,6 +225,8 @@ func goCommand(t *testing.T, dir string, args ...string) string {
 	return string(out)
 }
 
+const eventflowPath = "github.com/eventflow-go/eventflow"
+
 // wrapFragment makes a file of a fragment.
 func wrapFragment(t *testing.T, n int, code string) string {
 	t.Helper()
@@ -249,8 +251,8 @@ func wrapFragment(t *testing.T, n int, code string) string {
 	var imports strings.Builder
 	whole := head + statements + uses.String() + "}\n"
 	for _, path := range []string{
-		"context", "fmt", "log", "time", "github.com/eventflow-go/eventflow", "github.com/eventflow-go/eventflow/broker", "github.com/eventflow-go/eventflow/runner",
-		"github.com/eventflow-go/eventflow/store/sqlite",
+		"context", "crypto/tls", "fmt", "log", "os", "time", "github.com/aws/aws-sdk-go-v2/config", eventflowPath, eventflowPath + "/broker",
+		eventflowPath + "/kafka", eventflowPath + "/runner", eventflowPath + "/servicebus", eventflowPath + "/sqs", eventflowPath + "/store/sqlite",
 	} {
 		if strings.Contains(whole, path[strings.LastIndex(path, "/")+1:]+".") {
 			fmt.Fprintf(&imports, "import %q\n", path)

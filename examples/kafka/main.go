@@ -128,23 +128,17 @@ const (
 func etl(ctx context.Context, cluster *kafka.Broker, out io.Writer) error {
 	d := &desk{cluster: cluster, group: fmt.Sprintf("eventflow-example-%d", time.Now().UnixNano())} // a new one starts at the beginning
 	group := eventflow.Group(d.group)
-	quakesIn, err1 := cluster.OpenPublisher(quakes)
-	quakesOut, err2 := cluster.OpenSubscriber(quakes, group, kafka.KeyLanes)
-	alertsIn, err3 := cluster.OpenPublisher(alerts)
-	alertsOut, err4 := cluster.OpenSubscriber(alerts, group, kafka.NoDeadLetters())
-	deadOut, err5 := cluster.OpenSubscriber(deadQuakes, group, kafka.NoDeadLetters())
-	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
-		return err
-	}
 	quiet := runner.Logger(slog.New(slog.DiscardHandler))
-	rater, err1 := runner.New(eventflow.NewFlow("rate", rate, eventflow.Version("1.0")), quiet, runner.On(quakesOut), runner.PublishTo(alertsIn))
-	loader, err2 := runner.New(eventflow.NewSink("load", d.load), quiet, runner.On(alertsOut))
-	reporter, err3 := runner.New(eventflow.NewSink("report", d.report), quiet, runner.On(deadOut))
+	rater, err1 := runner.New(eventflow.NewFlow("rate", rate, eventflow.Version("1.0")), quiet,
+		runner.On(cluster.Subscriber(quakes, group, kafka.KeyLanes)),
+		runner.PublishTo(cluster.Publisher(alerts)))
+	loader, err2 := runner.New(eventflow.NewSink("load", d.load), quiet, runner.On(cluster.Subscriber(alerts, group, kafka.NoDeadLetters())))
+	reporter, err3 := runner.New(eventflow.NewSink("report", d.report), quiet, runner.On(cluster.Subscriber(deadQuakes, group, kafka.NoDeadLetters())))
 	week, err4 := readWeek()
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return err
 	}
-	if err := quakesIn.Publish(ctx, week...); err != nil { // the whole week in one call
+	if err := cluster.Publisher(quakes).Publish(ctx, week...); err != nil { // the whole week in one call
 		return err
 	}
 
