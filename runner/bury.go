@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -163,56 +162,119 @@ func (r *FlowRunner) errText(err error) string {
 	return text
 }
 
-// transact gives a transactional subscriber what a chunk came to, as one transaction.
-func (r *FlowRunner) transact(c *chunk, ts []*task) {
-	tx := c.src.clock.(eventflow.Transactional)
+// transact gives a transactional subscriber what a chunk came to, as one transaction. When that will never be taken, a
+// result is to blame: each task gets a transaction of its own, and whose result it was is given up. It is false when
+// something was aborted, which is delivered again.
+func (r *FlowRunner) transact(c *chunk, ts []*task) bool {
+	err := r.commit(c, ts)
+	switch {
+	case err == nil:
+		return true
+	case !eventflow.IsPermanent(err):
+	case len(ts) > 1 && !c.batch:
+		for i := range ts {
+			if !r.transact(c, ts[i:i+1]) {
+				abort(ts[i+1:]) // nothing may overtake it
+				return false
+			}
+		}
+		return true
+	default:
+		for _, t := range ts {
+			if t.verdict.turn == turnEnd && t.verdict.outcome == eventflow.Succeeded {
+				t.verdict, t.out = r.giveUp(t, reasonPermanent, err), nil
+			}
+		}
+		if err = r.commit(c, ts); err == nil {
+			return true
+		}
+	}
+	r.faults.say(r.logger(), reasonAborted, "a transaction was aborted; its events are delivered again", err)
+	abort(ts)
+	return false
+}
+
+// abort hands back what a transaction was to acknowledge.
+func abort(ts []*task) {
+	for _, t := range ts {
+		ends := t.verdict.turn == turnEnd && t.verdict.verb == eventflow.Ack
+		if !ends && t.verdict.turn != turnBury {
+			continue
+		}
+		back := handBack(reasonAborted, 0)
+		if t.verdict.turn == turnBury && t.ended.counted { // its run has failed all the same
+			back.counted, back.verb, back.err = true, eventflow.Nack, t.ended.err
+		}
+		t.verdict, t.out = back, nil
+	}
+}
+
+// commit makes one transaction of what tasks came to. On an error nothing of them has changed.
+func (r *FlowRunner) commit(c *chunk, ts []*task) error {
 	var u eventflow.Transaction
+	held, some := make([]bool, len(ts)), false // asked once: a lock may go between two questions
+	for i, t := range ts {
+		held[i] = t.open()
+		some = some || held[i] && t.verdict.turn == turnEnd && t.verdict.outcome == eventflow.Succeeded
+	}
 	for _, p := range r.c.pubs {
 		res := eventflow.TransactionResult{Publisher: p.to}
-		for _, t := range ts {
-			if t.verdict.turn == turnEnd && t.open() {
+		for i, t := range ts { // the results of a batch belong to all of its events
+			if t.verdict.turn == turnEnd && (held[i] || c.batch && some) {
 				res.Events = append(res.Events, t.out...)
 			}
 		}
 		u.Results = append(u.Results, res)
 	}
-	if r.c.dead != nil {
-		u.Results = append(u.Results, eventflow.TransactionResult{Publisher: r.c.dead})
-	}
 	notes := map[*eventflow.Delivery]uint16{}
-	for _, t := range ts {
+	var dead []eventflow.Event
+	for i, t := range ts {
+		end := &t.verdict
 		switch {
-		case t.verdict.turn == turnBury && r.c.dead != nil:
-			dead := &u.Results[len(u.Results)-1]
+		case !held[i] || t.verdict.turn != turnBury && t.verdict.turn != turnEnd:
+			continue
+		case t.verdict.turn == turnEnd:
+		case r.c.dead != nil:
 			ev := r.deadEvent(t)
 			ev.Attributes = append(ev.Attributes, r.obituary(t)...)
-			dead.Events = append(dead.Events, ev)
-			t.verdict = t.ended
-		case t.verdict.turn == turnBury:
+			dead, end = append(dead, ev), &t.ended
+		default:
 			u.Dead = append(u.Dead, eventflow.TransactionDeadLetter{Delivery: t.d, Failure: eventflow.Failure{
 				Reason: t.ended.reason, Err: t.ended.err, Flow: r.flow.Name(), Version: r.flow.Version(), Binding: t.trigger(), Attempts: t.tried,
 				Note: r.note(eventflow.DeadLettered, t.ended.reason),
 			}})
-			t.verdict = t.ended
+			end = &t.ended
 		}
-		if t.verdict.turn == turnEnd && t.verdict.verb == eventflow.Ack && t.open() {
+		if end.verb == eventflow.Ack {
 			u.Acked = append(u.Acked, t.d)
-			notes[t.d] = r.note(t.verdict.outcome, t.verdict.reason)
+			notes[t.d] = r.note(end.outcome, end.reason)
 		}
-		t.out = nil
+	}
+	if len(dead) > 0 {
+		u.Results = append(u.Results, eventflow.TransactionResult{Publisher: r.c.dead, Events: dead})
 	}
 	if len(u.Acked) > 0 {
 		u.Note = func(d *eventflow.Delivery) uint16 { return notes[d] }
-		err := tx.Transact(c.io, u)
-		if err != nil {
-			r.faults.say(r.logger(), "transaction", "a transaction was aborted; its events are delivered again", err)
-			for _, t := range ts {
-				if t.verdict.turn == turnEnd && t.verdict.verb == eventflow.Ack {
-					t.verdict = handBack("transaction", time.Duration(0))
-				}
-			}
-		} else {
-			r.faults.clear(r.logger(), "transaction")
+		if err := c.src.clock.(eventflow.Transactional).Transact(c.io, u); err != nil {
+			return err
 		}
+		r.faults.clear(r.logger(), reasonAborted)
 	}
+	for i, t := range ts {
+		t.committed(held[i])
+	}
+	return nil
+}
+
+// committed notes that a transaction has taken what there was of a task.
+func (t *task) committed(held bool) {
+	switch {
+	case t.verdict.turn != turnBury:
+	case held:
+		t.verdict = t.ended
+	default:
+		t.verdict = lostAfter(&t.ended)
+	}
+	t.buried = held && t.verdict.turn == turnEnd && t.verdict.verb == eventflow.Ack
+	t.out = nil
 }

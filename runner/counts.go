@@ -80,6 +80,7 @@ const (
 	reasonExhausted = "exhausted"
 	reasonAge       = "max age"
 	reasonPublish   = "publish"
+	reasonAborted   = "transaction"
 	reasonStore     = "store"
 	reasonDead      = "dead letter"
 	reasonHere      = "running"
