@@ -192,7 +192,7 @@ func (b *Broker) client(q *queue, set *settings) client {
 				}
 			}))
 	}
-	c := awssqs.NewFromConfig(cfg, b.set.client...)
+	c := awssqs.NewFromConfig(cfg, append(slices.Clone(b.set.client), patience)...)
 	b.clients[key] = c
 	return c
 }

@@ -71,7 +71,7 @@ func (s *subscriber) bury(ctx context.Context, m *message, f eventflow.Failure) 
 			// Its own: the queue would drop the dead letter of a redriven event as a duplicate of the first.
 			out.dedup = digest(m.holder().id + "/" + m.d.Event.ID + "/" + strconv.Itoa(m.d.Redrive) + "/" + strconv.Itoa(m.d.Receives))
 		}
-		err := s.dead.publish(ctx, []outgoing{out})
+		err := s.dead.publish(ctx, 1, func(int) outgoing { return out })
 		var failed *eventflow.PublishError
 		if errors.As(err, &failed) && len(failed.Failed) == 1 {
 			err = failed.Failed[0].Err

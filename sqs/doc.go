@@ -70,7 +70,34 @@
 //
 // # What SQS cannot do
 //
-//	Groups        consumers of a queue compete
-//	ExactAttempt  there is no place for a count of attempts; a store counts them
-//	Lanes         of FIFO queues only
+// These are what Features denies, and the rules of brokertest and runnertest that are not kept, with the reason. A test
+// compares this table with them.
+//
+//	Groups        consumers of a queue compete; SQS has no groups
+//	                GroupsEachSeeEveryEvent
+//	                GroupsSettleApart
+//	ExactAttempt  SQS counts receives, and has no place for attempts
+//	                AttemptedCountsAndKeepsTheDelivery
+//	                AttemptsAreOfOneEvent
+//	                AttemptsSurviveTheirConsumer
+//	                NackCountsAnAttempt
+//	                ReleaseCountsNoAttempt
+//	Capacity      a queue holds any number of messages
+//	                FullGroupMakesPublishersWait
+//	Lanes         messages of a standard queue have no lanes
+//	                AckMakesRoomForAWaitingNext
+//	                AckPastAGapKeepsTheGap
+//	                ClosedConsumersLaneComesBackInOrder
+//	                DelayedEventHoldsItsLaneAndNoOther
+//	                LaneHasOneConsumerAtATime
+//	                LaneKeepsItsOrder
+//	                LaneKeepsItsOrderAcrossRestarts
+//	                NackedEventComesBackBeforeItsLane
+//	                NextKeepsWithinPerLaneOverCalls
+//	                PerLaneLetsOtherLanesPass
+//	                ReceiveLimitBuriesNoNeighbour
+//	                ReleasedEventComesBackBeforeItsLane
+//	                ReleasedLaneComesBackInOrder
+//	                SlowLaneDelaysNoOther
+//	                UnwritableDeadLetterHoldsItsLane
 package sqs

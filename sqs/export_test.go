@@ -80,3 +80,6 @@ func DecodeMessage(m *types.Message) eventflow.Event {
 	decode(m, "", &ev)
 	return ev
 }
+
+// Patient makes a client of the SDK's read whole answers, as ours does.
+func Patient(o *awssqs.Options) { patience(o) }

@@ -96,8 +96,11 @@ type writer struct {
 	more       *more
 }
 
+// stringType is never written to.
+var stringType = aws.String("String")
+
 func (w *writer) put(name, value string) {
-	w.attributes[name] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &value}
+	w.attributes[name] = types.MessageAttributeValue{DataType: stringType, StringValue: &value}
 }
 
 // core writes the CloudEvents attributes that are set. An event without ID, source or type is none: it gets no

@@ -73,26 +73,33 @@ func (p *publisher) String() string { return p.q.String() }
 // sent one batch after another, and none after one that was refused. When ctx ends, events on their way are reported as
 // not taken although the queue may have them.
 func (p *publisher) Publish(ctx context.Context, events ...eventflow.Event) error {
-	outs := make([]outgoing, len(events))
-	for i := range events {
-		outs[i] = encode(&events[i], p.q.fifo(), p.set.structured)
-	}
-	return p.publish(ctx, outs)
+	return p.publish(ctx, len(events), func(i int) outgoing { return encode(&events[i], p.q.fifo(), p.set.structured) })
 }
 
-func (p *publisher) publish(ctx context.Context, outs []outgoing) error {
+// encodedAtOnce is how many events are encoded before their requests begin: those of the next wait for the network.
+const encodedAtOnce = largestMaxNumber * mostSends
+
+// publish sends n messages, which out gives.
+func (p *publisher) publish(ctx context.Context, n int, out func(i int) outgoing) error {
 	switch {
 	case p.err != nil:
 		return p.err
-	case len(outs) == 0:
+	case n == 0:
 		return nil
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	c, err := p.enter(ctx, outs)
+	c, err := p.begin(ctx, n)
 	if err != nil {
 		return err
+	}
+	for from := 0; from < n && ctx.Err() == nil; from += encodedAtOnce {
+		es := make([]entry, min(n-from, encodedAtOnce))
+		for i := range es {
+			es[i] = entry{out: out(from + i), call: c, index: from + i}
+		}
+		p.enter(es)
 	}
 	select {
 	case <-c.done:
@@ -106,8 +113,8 @@ func (p *publisher) publish(ctx context.Context, outs []outgoing) error {
 	return c.result()
 }
 
-// enter queues the events of a call and sends what can go.
-func (p *publisher) enter(ctx context.Context, outs []outgoing) (*publishing, error) {
+// begin begins a call of n events.
+func (p *publisher) begin(ctx context.Context, n int) (*publishing, error) {
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
@@ -132,12 +139,19 @@ func (p *publisher) enter(ctx context.Context, outs []outgoing) (*publishing, er
 	if p.life == nil {
 		p.life, p.cut = context.WithCancel(context.Background())
 	}
-	c := &publishing{errs: make([]error, len(outs)), left: len(outs), done: make(chan struct{})}
-	for i := range outs {
+	c := &publishing{errs: make([]error, n), left: n, done: make(chan struct{})}
+	for i := range c.errs {
 		c.errs[i] = errWaiting
 	}
-	for i := range outs {
-		e := &entry{out: outs[i], call: c, index: i}
+	return c, nil
+}
+
+// enter queues events of a call and sends what can go.
+func (p *publisher) enter(es []entry) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range es {
+		e := &es[i]
 		if e.out.size > p.set.maxBytes {
 			p.settle(e, &SizeError{Size: e.out.size, Limit: p.set.maxBytes})
 			continue
@@ -145,7 +159,6 @@ func (p *publisher) enter(ctx context.Context, outs []outgoing) (*publishing, er
 		p.pending = append(p.pending, e)
 	}
 	p.flush()
-	return c, nil
 }
 
 // leave ends a call. The caller holds the lock, which it gives up.

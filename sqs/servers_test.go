@@ -18,62 +18,127 @@ import (
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"github.com/eventflow-go/eventflow"
 	"github.com/eventflow-go/eventflow/broker/brokertest"
+	"github.com/eventflow-go/eventflow/runner/runnertest"
 	"github.com/eventflow-go/eventflow/sqs"
 )
 
-// servers are other people's, with the variables that hold their endpoints ("scripts/with-servers sqs" sets them), and
-// what they do otherwise than Amazon documents, by rule.
-var servers = map[string]struct {
-	endpoint       string
-	maxBytes       int // 0: as SQS
-	standard, fifo map[string]string
-}{
-	"moto":      {endpoint: "EVENTFLOW_MOTO"},
+// server is one of another process.
+type server struct {
+	endpoint string        // the variable that holds it; "scripts/with-servers sqs" sets them
+	maxBytes int           // 0: as SQS
+	lock     time.Duration // the shortest that it keeps in time; 0: 4 s
+	longPoll time.Duration // 0: a second
+	polls    int           // receives at once; 0: as many as the broker likes
+	atOnce   int           // rules; 0: any number
+	inTurn   bool          // the kinds of queues are tried one after the other
+
+	// What it does otherwise than Amazon documents, by rule.
+	standard, fifo             map[string]string // of brokertest
+	runnerStandard, runnerFIFO map[string]string // of runnertest
+}
+
+// servers are other people's, and ours in a process of its own.
+var servers = map[string]*server{
+	"moto": {
+		endpoint: "EVENTFLOW_MOTO", lock: 6 * time.Second, atOnce: 16,
+		inTurn:   true,            // it spins while a receive waits for a group, and is slow then
+		longPoll: 2 * time.Second, // in the last second of one it does not look again
+		polls:    1,               // two at once may be given the same message
+		standard: motoDeviations,
+		fifo:     excuses(motoDeviations, all("a receive that waits does not see that a group has become free", "ReceiveLimitDeadLettersOnlyItsEvent")),
+
+		runnerFIFO: all("it spins while a receive waits for a group, and answers renewals late then", "LongRunKeepsItsLock"),
+	},
 	"fauxqs":    {endpoint: "EVENTFLOW_FAUXQS"},
 	"elasticmq": {endpoint: "EVENTFLOW_ELASTICMQ", maxBytes: 256 << 10},
 	"sqstest":   {endpoint: "EVENTFLOW_SQSTEST"},
 }
 
-func TestQueuesOfOtherServers(t *testing.T) {
-	t.Parallel()
-	for name, server := range servers {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			endpoint := os.Getenv(server.endpoint)
-			if endpoint == "" {
-				if slices.Contains(strings.Fields(os.Getenv("EVENTFLOW_REQUIRE_SERVERS")), "sqs") && os.Getenv("EVENTFLOW_SQS_SERVERS") == "" {
-					t.Fatal(server.endpoint + " is not set")
-				}
-				t.Skip(server.endpoint + " is not set: scripts/with-servers sqs -- go test ./sqs")
+var motoDeviations = all("it changes the visibility of a message that another received", "LostLockIsToldAndFenced", "SettlementAfterTheLossDoesNothing")
+
+// each runs f for each server, and each kind of queue.
+func (s *server) each(t *testing.T, f func(t *testing.T, fifo bool)) {
+	t.Helper()
+	if os.Getenv(s.endpoint) == "" {
+		if slices.Contains(strings.Fields(os.Getenv("EVENTFLOW_REQUIRE_SERVERS")), "sqs") && os.Getenv("EVENTFLOW_SQS_SERVERS") == "" {
+			t.Fatal(s.endpoint + " is not set")
+		}
+		t.Skip(s.endpoint + " is not set: scripts/with-servers sqs -- go test ./sqs")
+	}
+	for i, kind := range []string{"standard", "FIFO"} {
+		t.Run(kind, func(t *testing.T) {
+			if !s.inTurn {
+				t.Parallel()
 			}
-			for kind, fifo := range map[string]bool{"standard": false, "FIFO": true} {
-				t.Run(kind, func(t *testing.T) {
-					t.Parallel()
-					h := harness(fifo, false)
-					h.Lock, h.Patience = 4*time.Second, 30*time.Second
-					h.Open = func(t brokertest.T, s brokertest.Setup) *brokertest.Fixture {
-						return openOther(t, s, endpoint, fifo, server.maxBytes)
-					}
-					deviations := server.standard
-					h.Excused = standardExcuses()
-					if fifo {
-						deviations, h.Excused = server.fifo, excuses()
-					}
-					h.Excused = excuses(h.Excused, deviations, all("a server in another process cannot be broken", "FailedDeadLetterLeavesTheEvent"))
-					brokertest.Run(t, h)
-				})
-			}
+			f(t, i == 1)
 		})
 	}
 }
 
-func openOther(t brokertest.T, s brokertest.Setup, endpoint string, fifo bool, maxBytes int) *brokertest.Fixture {
+// harness opens brokers on the server. What is lost somebody else receives when received is set, else it is visible.
+func (s *server) harness(fifo, received bool) brokertest.Harness {
+	h := harness(fifo, false)
+	h.Lock, h.Patience = cmp.Or(s.lock, 4*time.Second), 30*time.Second
+	slots := make(chan struct{}, cmp.Or(s.atOnce, 1000))
+	h.Open = func(t brokertest.T, x brokertest.Setup) *brokertest.Fixture {
+		slots <- struct{}{}
+		t.Cleanup(func() { <-slots })
+		return s.open(t, x, fifo, received)
+	}
+	return h
+}
+
+func TestQueuesOfOtherServers(t *testing.T) {
+	t.Parallel()
+	for name, s := range servers {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s.each(t, func(t *testing.T, fifo bool) {
+				t.Helper()
+				h := s.harness(fifo, true)
+				deviations := s.standard
+				h.Excused = standardExcuses()
+				if fifo {
+					deviations, h.Excused = s.fifo, excuses()
+				}
+				h.Excused = excuses(h.Excused, deviations, all("a server in another process cannot be broken", "FailedDeadLetterLeavesTheEvent"))
+				brokertest.Run(t, h)
+			})
+		})
+	}
+}
+
+func TestRunnerOnOtherServers(t *testing.T) {
+	t.Parallel()
+	for name, s := range servers {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s.each(t, func(t *testing.T, fifo bool) {
+				t.Helper()
+				h := runnertest.Harness{Broker: s.harness(fifo, false), Backlog: 1000, Soon: 5 * time.Second, Lease: 5 * time.Second}
+				deviations := s.runnerFIFO
+				h.Excused = map[string]string{}
+				if !fifo {
+					deviations, h.Excused = s.runnerStandard, runnerStandardExcuses()
+				}
+				maps.Copy(h.Excused, deviations)
+				runnertest.Run(t, h)
+			})
+		})
+	}
+}
+
+func (s *server) open(t brokertest.T, x brokertest.Setup, fifo, received bool) *brokertest.Fixture {
 	t.Helper()
-	cfg := aws.Config{Region: "us-east-1", BaseEndpoint: &endpoint, Credentials: credentials.NewStaticCredentialsProvider("AKIAEVERYTHING", "secret", "")}
+	cfg := aws.Config{
+		Region: "us-east-1", BaseEndpoint: aws.String(os.Getenv(s.endpoint)),
+		Credentials: credentials.NewStaticCredentialsProvider("AKIAEVERYTHING", "secret", ""),
+	}
 	admin := awssqs.NewFromConfig(cfg)
 	suffix, run := "", rand.Text()[:12]
-	attributes := map[string]string{"VisibilityTimeout": strconv.Itoa(int(s.Lock / time.Second))}
+	attributes := map[string]string{"VisibilityTimeout": strconv.Itoa(int(x.Lock / time.Second))}
 	if fifo {
 		suffix, attributes["FifoQueue"] = ".fifo", "true"
 	}
@@ -89,24 +154,55 @@ func openOther(t brokertest.T, s brokertest.Setup, endpoint string, fifo bool, m
 		})
 		return *out.QueueUrl
 	}
-	f := &brokertest.Fixture{MaxReceives: s.MaxReceives, Missing: run + "missing" + suffix, Stall: sqs.Stall, Crash: sqs.Crash}
+	f := &brokertest.Fixture{MaxReceives: x.MaxReceives, Missing: run + "missing" + suffix, Stall: sqs.Stall, Crash: sqs.Crash}
 	dead := create("dead", nil)
 	policy := map[string]string{}
-	if s.MaxReceives > 0 {
+	if x.MaxReceives > 0 {
 		got, err := admin.GetQueueAttributes(t.Context(), &awssqs.GetQueueAttributesInput{QueueUrl: &dead, AttributeNames: []types.QueueAttributeName{"QueueArn"}})
 		if err != nil {
 			t.Fatalf("GetQueueAttributes: %v", err)
 		}
-		policy["RedrivePolicy"] = fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%d}`, got.Attributes["QueueArn"], s.MaxReceives)
+		policy["RedrivePolicy"] = fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%d}`, got.Attributes["QueueArn"], x.MaxReceives)
 	}
-	for i := range s.Topics {
+	for i := range x.Topics {
 		f.Topics = append(f.Topics, create("topic"+strconv.Itoa(i), policy))
 	}
-	f.Broker = sqs.New(cfg, sqs.DeadLetterQueue(dead), sqs.LongPoll(time.Second), sqs.MaxBytes(cmp.Or(maxBytes, 1<<20)))
+	t.Cleanup(func() {
+		if t.Failed() {
+			logHeld(t, admin, f.Topics)
+		}
+	})
+	f.Broker = sqs.New(cfg, sqs.DeadLetterQueue(dead), sqs.LongPoll(cmp.Or(s.longPoll, time.Second)),
+		sqs.Polls(cmp.Or(s.polls, 10)), sqs.MaxBytes(cmp.Or(s.maxBytes, 1<<20)))
 	f.DeadLetters = func(ctx context.Context, _ string) ([]brokertest.DeadLetter, error) {
 		return deadLetters(ctx, admin, dead)
 	}
 	f.Redrive = func(ctx context.Context, topic string) error { return redrive(ctx, admin, dead, topic) }
 	f.Lose = loser(t, admin, func() string { return f.Topics[0] })
+	if received {
+		expire := f.Lose
+		f.Lose = func(sub eventflow.Subscriber, d *eventflow.Delivery) {
+			expire(sub, d)
+			// Until after the renewal that is to fail: what is visible some servers would hide again.
+			hold := int32(x.Lock / time.Second * 3 / 4)
+			_, err := admin.ReceiveMessage(context.WithoutCancel(t.Context()), &awssqs.ReceiveMessageInput{QueueUrl: &f.Topics[0], VisibilityTimeout: hold})
+			if err != nil {
+				t.Errorf("Lose: %v", err)
+			}
+		}
+	}
 	return f
+}
+
+// logHeld says what queues hold: whether what did not come was lost, is visible, or is in somebody's hands.
+func logHeld(t brokertest.T, c *awssqs.Client, queues []string) {
+	t.Helper()
+	for _, q := range queues {
+		out, err := c.GetQueueAttributes(context.WithoutCancel(t.Context()), &awssqs.GetQueueAttributesInput{
+			QueueUrl: &q, AttributeNames: []types.QueueAttributeName{"ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"},
+		})
+		if err == nil {
+			t.Logf("%s holds %v", q, out.Attributes)
+		}
+	}
 }
