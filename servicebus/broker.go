@@ -13,6 +13,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus"
 
 	"github.com/eventflow-go/eventflow"
+	"github.com/eventflow-go/eventflow/internal/opened"
 )
 
 // Config says which namespace, and as whom. [New] checks it.
@@ -36,15 +37,10 @@ type Broker struct {
 	cfg       Config
 	namespace string
 
+	open opened.Set
+
 	mu     sync.Mutex           // guards what follows
 	shared *azservicebus.Client // made on first use
-	open   map[closer]struct{}  // what was opened and not closed yet
-	closed bool
-}
-
-// closer is a publisher or a subscriber.
-type closer interface {
-	Close(ctx context.Context) error
 }
 
 var _ eventflow.Broker = (*Broker)(nil)
@@ -52,7 +48,7 @@ var _ eventflow.Broker = (*Broker)(nil)
 // New checks the configuration and does no I/O: the first use connects. Every mistake is a *eventflow.ConfigError, and
 // none shows the connection string.
 func New(c Config) (*Broker, error) {
-	b := &Broker{cfg: c, namespace: c.Namespace, open: map[closer]struct{}{}}
+	b := &Broker{cfg: c, namespace: c.Namespace}
 	bad := func(field, value, allowed string) (*Broker, error) {
 		return nil, &eventflow.ConfigError{Field: "servicebus.Config." + field, Value: value, Allowed: allowed}
 	}
@@ -181,21 +177,11 @@ func (b *Broker) subscriber(entity string, opts []eventflow.SubscriberOption) *S
 }
 
 // keep notes what Close has to close.
-func (b *Broker) keep(c closer, entity string) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.closed {
+func (b *Broker) keep(c opened.Closer, entity string) error {
+	if !b.open.Add(c) {
 		return &Error{Entity: entity, Err: eventflow.ErrClosed}
 	}
-	b.open[c] = struct{}{}
 	return nil
-}
-
-// forget is called by what closed by itself.
-func (b *Broker) forget(c closer) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	delete(b.open, c)
 }
 
 // client gives the client, and makes it on first use. It repeats nothing by itself: it would do so by opening links that
@@ -206,7 +192,7 @@ func (b *Broker) client() (*azservicebus.Client, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
-	case b.closed && b.shared == nil:
+	case b.shared == nil && b.open.Closed():
 		return nil, eventflow.ErrClosed
 	case b.shared != nil:
 		return b.shared, nil
@@ -226,19 +212,7 @@ func (b *Broker) client() (*azservicebus.Client, error) {
 
 // Close closes the subscribers and the publishers that are still open, all at the same time, and then the connections.
 func (b *Broker) Close(ctx context.Context) error {
-	b.mu.Lock()
-	b.closed = true
-	open := b.open
-	b.open = map[closer]struct{}{}
-	b.mu.Unlock()
-	errs := make(chan error, len(open))
-	for c := range open {
-		go func() { errs <- c.Close(ctx) }()
-	}
-	all := make([]error, 0, len(open))
-	for range open {
-		all = append(all, <-errs)
-	}
+	err := b.open.Close(ctx)
 	b.mu.Lock()
 	c := b.shared
 	b.shared = nil
@@ -246,5 +220,5 @@ func (b *Broker) Close(ctx context.Context) error {
 	if c != nil {
 		_ = c.Close(ctx) // everything of ours is closed: what is left is the connection
 	}
-	return errors.Join(all...)
+	return err
 }

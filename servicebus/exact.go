@@ -197,6 +197,9 @@ func parseUUID(s string) (u [16]byte, err error) {
 // exactOrder brings properties into the order of the array, with what only it has. Properties that it does not name, and all where
 // there is none or it cannot be read, follow in the order of their names.
 func exactOrder(found []property, array any) eventflow.Attributes {
+	if len(found) == 0 && array == nil {
+		return nil
+	}
 	var elements []json.RawMessage
 	if s, ok := array.(string); ok && json.Unmarshal([]byte(s), &elements) != nil {
 		elements = nil

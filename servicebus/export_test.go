@@ -8,6 +8,12 @@ import (
 	"github.com/eventflow-go/eventflow"
 )
 
+// SettleCalls is how many settlements are under way at one time, and SettleTime what one may take.
+const (
+	SettleCalls = settleCalls
+	SettleTime  = settleTime
+)
+
 // Decode is what a subscriber makes of a message.
 func Decode(m *azservicebus.ReceivedMessage) eventflow.Event {
 	return decode(m, "servicebus/test/q", &subscription{})
@@ -20,7 +26,7 @@ func Encode(ev *eventflow.Event, structured bool) (*azservicebus.AMQPAnnotatedMe
 
 // Crash ends a subscriber as the death of its process would: nothing is renewed, written or handed back.
 func (s *Subscriber) Crash() {
-	s.b.forget(s)
+	s.b.open.Remove(s)
 	s.mu.Lock()
 	s.closed = true
 	s.listening = eventflow.Listening{}

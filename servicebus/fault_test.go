@@ -122,13 +122,13 @@ func numbered(n, keys int) []eventflow.Event {
 
 // faulty makes one operation in a hundred fail, in each way in turn; of deliveries, which come in hundreds that a cut
 // loses all at once, one in five hundred. What opens links is refused or cut, and never left
-// without an answer, nor is what the client gives back by itself: it waits a minute for that.
-func faulty(server *servicebustest.Server) (stop func()) {
+// without an answer, nor is what the client gives back by itself: it waits a minute for that. first says which way is the first.
+func faulty(server *servicebustest.Server, first int) (stop func()) {
 	faults := []servicebustest.Fault{
 		{Action: servicebustest.Refuse}, {Action: servicebustest.Cut}, {Action: servicebustest.Cut, Applied: true}, {Action: servicebustest.Detach},
 		{Action: servicebustest.Detach, Applied: true}, {Delay: 20 * time.Millisecond}, {Action: servicebustest.Silence}, {Action: servicebustest.Silence, Applied: true},
 	}
-	operations, deliveries, faulted := 0, 0, 0
+	operations, deliveries, faulted := 0, 0, first
 	return server.Intercept(func(op servicebustest.Operation) servicebustest.Fault {
 		if op.Kind == servicebustest.Delivery {
 			if deliveries++; deliveries%500 != 0 {
@@ -146,21 +146,38 @@ func faulty(server *servicebustest.Server) (stop func()) {
 	})
 }
 
+// TestNothingIsLostUnderFaults: 10,000 events. They are of several queues, each with a server and a broker of its own,
+// at once: what a fault costs is waiting.
 func TestNothingIsLostUnderFaults(t *testing.T) {
 	t.Parallel()
-	queues := map[string]servicebustest.Queue{"q": {LockDuration: 5 * time.Second, MaxDeliveryCount: 1000}}
-	live(t, queues, func(b *bench) { b.nothingIsLost(b.bus.Queue("q"), numbered(10_000, 0)) })
+	faultyShards(t, 10_000, servicebustest.Queue{}, 0)
 }
 
 func TestNothingIsLostOfSessionsUnderFaults(t *testing.T) {
 	t.Parallel()
-	queues := map[string]servicebustest.Queue{"q": {LockDuration: 5 * time.Second, MaxDeliveryCount: 1000, RequiresSession: true}}
-	live(t, queues, func(b *bench) { b.nothingIsLost(b.bus.Queue("q", servicebus.Sessions(20)), numbered(2_000, 40)) })
+	faultyShards(t, 2_000, servicebustest.Queue{RequiresSession: true}, 40, servicebus.Sessions(20))
 }
 
-func (b *bench) nothingIsLost(s *servicebus.Subscriber, events []eventflow.Event) {
+// faultyShards runs events of several queues under faults. What is left behind when the servers are closed is found by
+// TestMain. They are goroutines, for of parallel tests only as many run as there are processors.
+func faultyShards(t *testing.T, events int, q servicebustest.Queue, keys int, opts ...eventflow.SubscriberOption) {
+	t.Helper()
+	const shards = 8
+	q.LockDuration, q.MaxDeliveryCount = 5*time.Second, 1000
+	var running sync.WaitGroup
+	for i := range shards {
+		running.Go(func() {
+			live(t, map[string]servicebustest.Queue{"q": q}, func(b *bench) {
+				b.nothingIsLost(b.bus.Queue("q", opts...), numbered(events/shards, keys), i)
+			})
+		})
+	}
+	running.Wait()
+}
+
+func (b *bench) nothingIsLost(s *servicebus.Subscriber, events []eventflow.Event, firstFault int) {
 	b.Helper()
-	stop := faulty(b.server)
+	stop := faulty(b.server, firstFault)
 	var mu sync.Mutex // guards completed
 	completed := map[string]int{}
 	done := make(chan struct{})

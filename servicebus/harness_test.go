@@ -21,7 +21,19 @@ import (
 	"github.com/eventflow-go/eventflow/servicebus/servicebustest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(serverVar) != "" {
+		beServer()
+		return
+	}
+	if cs := os.Getenv(consumerVar); cs != "" {
+		if err := beConsumer(cs); err != nil {
+			panic(err)
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // kind is how a harness consumes.
 type kind int

@@ -54,7 +54,8 @@ type held struct {
 	dead  bool          // it is dead-lettered: its acknowledgement is only told
 	lost  error         // its lock is
 
-	refused bool // a settlement was; used by one call at a time
+	refused bool // a settlement was; used by one call at a time, as is the next
+	unheard int  // how many repetitions of it had no answer
 }
 
 // slot finds a held message by the token of its delivery.
@@ -76,8 +77,14 @@ func (s *Subscriber) holdAll(ms []*azservicebus.ReceivedMessage) (doubtful []*he
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.order = max(s.order-len(ms), 0)
-	for _, m := range ms {
-		h := newHeld(m)
+	var slab []held // a message that is kept keeps its neighbours
+	for i, m := range ms {
+		if len(slab) == 0 {
+			slab = make([]held, min(16, len(ms)-i))
+		}
+		h := &slab[0]
+		slab = slab[1:]
+		h.receive(m)
 		s.average = (s.average*7 + h.size) / 8
 		d, sure := s.lasts(m.LockedUntil, m.EnqueuedTime)
 		if !sure {
@@ -100,8 +107,9 @@ func (s *Subscriber) hold(h *held, since time.Time, d time.Duration) {
 	s.ready = append(s.ready, h)
 }
 
-func newHeld(m *azservicebus.ReceivedMessage) *held {
-	h := &held{raw: m, receives: int(m.DeliveryCount) - 1, attempts: attemptsOf(m), redrive: redriveOf(m)}
+// receive makes h that of a message.
+func (h *held) receive(m *azservicebus.ReceivedMessage) {
+	h.raw, h.receives, h.attempts, h.redrive = m, int(m.DeliveryCount)-1, attemptsOf(m), redriveOf(m)
 	h.written = h.attempts
 	if m.SequenceNumber != nil {
 		h.number = *m.SequenceNumber
@@ -109,7 +117,6 @@ func newHeld(m *azservicebus.ReceivedMessage) *held {
 	for _, b := range m.RawAMQPMessage.Body.Data {
 		h.size += len(b)
 	}
-	return h
 }
 
 // leastLock is the shortest lock duration of the service.

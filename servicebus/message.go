@@ -48,11 +48,15 @@ const annDue = "x-opt-scheduled-enqueue-time"
 
 // encode makes the message of an event. at is when it is enqueued; zero: at once.
 func encode(ev *eventflow.Event, set *publication, at time.Time) (*azservicebus.AMQPAnnotatedMessage, error) {
-	m := &azservicebus.AMQPAnnotatedMessage{
-		Properties:            &azservicebus.AMQPAnnotatedMessageProperties{},
-		ApplicationProperties: make(map[string]any, 8+len(ev.Attributes)),
+	var made struct { // at once
+		m    azservicebus.AMQPAnnotatedMessage
+		p    azservicebus.AMQPAnnotatedMessageProperties
+		data [1][]byte
 	}
-	props := m.Properties
+	m, props := &made.m, &made.p
+	m.Properties = props
+	m.ApplicationProperties = make(map[string]any, 8+len(ev.Attributes))
+	m.Body.Data = made.data[:0]
 	if ev.ID != "" {
 		props.MessageID = fitID(ev.ID)
 	} else {
@@ -79,7 +83,7 @@ func encode(ev *eventflow.Event, set *publication, at time.Time) (*azservicebus.
 		}
 		contentType := cloudevents.ContentType
 		props.ContentType = &contentType
-		m.Body.Data = [][]byte{body}
+		m.Body.Data = append(m.Body.Data, body)
 		attributes = rest
 	} else {
 		binary(ev, m)
@@ -101,19 +105,36 @@ func binary(ev *eventflow.Event, m *azservicebus.AMQPAnnotatedMessage) {
 			}
 		case "time":
 			if isMillis(ev.Time) {
-				m.ApplicationProperties[prefixColon+name] = ev.Time.UTC()
+				m.ApplicationProperties[prefixColon+"time"] = ev.Time.UTC()
 				return
 			}
-			m.ApplicationProperties[prefixColon+name] = value
+			m.ApplicationProperties[prefixColon+"time"] = value
 		default:
-			m.ApplicationProperties[prefixColon+name] = text(value)
+			m.ApplicationProperties[coreName(name)] = text(value)
 		}
 	})
 	if ev.Data == nil {
-		m.Body.Value = amqp.Null{}
+		m.Body = azservicebus.AMQPAnnotatedMessageBody{Value: amqp.Null{}}
 	} else {
-		m.Body.Data = [][]byte{ev.Data}
+		m.Body.Data = append(m.Body.Data, ev.Data)
 	}
+}
+
+// coreName is prefixColon before a name, and makes none of what every event has.
+func coreName(name string) string {
+	switch name {
+	case "specversion":
+		return prefixColon + "specversion"
+	case "id":
+		return prefixColon + "id"
+	case "source":
+		return prefixColon + "source"
+	case "type":
+		return prefixColon + "type"
+	case "subject":
+		return prefixColon + "subject"
+	}
+	return prefixColon + name
 }
 
 // text is a string where AMQP can hold it, and its bytes where it is not UTF-8.
@@ -155,7 +176,8 @@ func decode(m *azservicebus.ReceivedMessage, source string, set *subscription) e
 		ev.DataContentType = *m.ContentType
 	}
 	ev.Key = key(m)
-	names := make([]string, 0, len(m.ApplicationProperties))
+	var few [16]string
+	names := few[:0]
 	for name := range m.ApplicationProperties {
 		names = append(names, name)
 	}

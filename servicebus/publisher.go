@@ -120,7 +120,7 @@ func (p *Publisher) Close(ctx context.Context) error {
 	if p.err != nil {
 		return nil //nolint:nilerr // it was never opened
 	}
-	p.b.forget(p)
+	p.b.open.Remove(p)
 	p.mu.Lock()
 	p.closed = true
 	var err error

@@ -19,6 +19,11 @@ const (
 	patientReceive = 20 * time.Millisecond
 	quickReceive   = 2 * time.Millisecond
 
+	// receiveTime is how long a receive waits, and asks again then, which costs nothing: the service has been asked. The
+	// client opens a link that was lost from within a receive, and nobody else any link meanwhile; when the answer to that
+	// is lost, it waits for as long as it may.
+	receiveTime = 10 * time.Second
+
 	// drainTime is how long nothing comes of what was asked for, until it is taken for sure that nothing is on its way.
 	drainTime = 50 * time.Millisecond
 )
@@ -163,7 +168,7 @@ func (s *Subscriber) ordered() (*receiver, context.Context, int, bool) {
 			return nil, nil, 0, false
 		}
 		r := s.receiver()
-		ctx, cancel := context.WithCancel(s.receiving)
+		ctx, cancel := context.WithTimeout(s.receiving, receiveTime)
 		s.cancelReceive = cancel
 		n := min(s.order, s.portion)
 		if s.budget > 0 && s.average > 0 {

@@ -54,7 +54,7 @@ func openURL(u *url.URL, cred azcore.TokenCredential) (eventflow.Broker, error) 
 		if emulator {
 			cs += ";UseDevelopmentEmulator=true"
 		}
-		return opened(New(Config{ConnectionString: cs}))
+		return brokerOf(New(Config{ConnectionString: cs}))
 	case u.User != nil:
 		return bad("a key's name and the key, both percent-encoded, before the @")
 	case cred == nil:
@@ -62,11 +62,11 @@ func openURL(u *url.URL, cred azcore.TokenCredential) (eventflow.Broker, error) 
 	case emulator:
 		return bad("a key beside emulator=true")
 	}
-	return opened(New(Config{Namespace: host, Credential: cred}))
+	return brokerOf(New(Config{Namespace: host, Credential: cred}))
 }
 
-// opened keeps a nil *Broker from becoming a Broker that is not nil.
-func opened(b *Broker, err error) (eventflow.Broker, error) {
+// brokerOf keeps a nil *Broker from becoming a Broker that is not nil.
+func brokerOf(b *Broker, err error) (eventflow.Broker, error) {
 	if err != nil {
 		return nil, err
 	}

@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	acceptors  = 4 // that wait for a session at one time
-	acceptTime = 30 * time.Second
+	acceptors  = 4                // that wait for a session at one time
+	acceptTime = 10 * time.Second // see receiveTime
 )
 
 // lane is a session that is held. Subscriber.mu guards it, but for what never changes.
@@ -201,7 +201,7 @@ func (ln *lane) serve() {
 func (ln *lane) receiving() (context.Context, context.CancelFunc) {
 	ln.s.mu.Lock()
 	defer ln.s.mu.Unlock()
-	most := acceptTime
+	most := receiveTime
 	if len(ln.all) == 0 {
 		most = ln.s.set.idle
 	}
@@ -224,13 +224,13 @@ func (ln *lane) admit(ms []*azservicebus.ReceivedMessage) bool {
 		return true
 	}
 	for _, m := range ms {
-		h := newHeld(m)
+		h := &held{lane: ln}
+		h.receive(m)
 		for _, x := range ln.all {
 			if x.number == h.number {
 				return false
 			}
 		}
-		h.lane = ln
 		ln.last = max(ln.last, h.number)
 		ln.all = append(ln.all, h)
 		ln.enqueue(h)

@@ -115,3 +115,44 @@ func TestWhatNobodyAsksForIsTakenBack(t *testing.T) {
 		require.Equal(b, servicebustest.Stats{}, b.server.Stats("q"))
 	})
 }
+
+// TestASettlementWhoseAnswerIsLostHoldsNoSessionForEver: it took effect, and is refused when it is repeated.
+func TestASettlementWhoseAnswerIsLostHoldsNoSessionForEver(t *testing.T) {
+	t.Parallel()
+	for name, settle := range map[string]func(ctx context.Context, d *eventflow.Delivery) error{
+		"acknowledged": func(_ context.Context, d *eventflow.Delivery) error {
+			d.Ack()
+			return nil
+		},
+		"dead-lettered": func(ctx context.Context, d *eventflow.Delivery) error {
+			for ctx.Err() == nil && d.Open() { // as a runner does
+				if err := d.DeadLetter(ctx, eventflow.Failure{Reason: "permanent"}); err == nil {
+					d.Ack()
+					return nil
+				}
+			}
+			return ctx.Err()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, map[string]servicebustest.Queue{"q": {LockDuration: time.Minute, RequiresSession: true}}, func(b *bench) {
+				s := b.bus.Queue("q", servicebus.Sessions(1))
+				require.NoError(b, s.Start(b.Context(), eventflow.Listening{}))
+				b.publish(numbered(2, 1)...)
+				b.server.FailNext(servicebustest.Settlement, "q", servicebustest.Fault{Action: servicebustest.Silence, Applied: true})
+				began := time.Now()
+				d := b.next(s)
+				require.Equal(b, "0", d.Event.ID)
+				require.NoError(b, settle(b.Context(), d))
+				d = b.next(s)
+				require.Equal(b, "1", d.Event.ID)
+				d.Ack()
+				require.Less(b, time.Since(began), time.Minute)
+				b.close(s)
+				require.Less(b, time.Since(began), time.Minute)
+				require.Zero(b, b.server.Stats("q").Active)
+			})
+		})
+	}
+}

@@ -23,6 +23,7 @@ const (
 // Settle is the settler's. What stays here is confirmed at once; what the service is to know is written by workers.
 func (s *Subscriber) Settle(ds []*eventflow.Delivery, st eventflow.Settlement) {
 	var done, late []*eventflow.Delivery
+	back := st.Verb != eventflow.Ack // or there is room in a lane
 	s.mu.Lock()
 	if s.calling && errors.Is(s.asking.Err(), context.Canceled) {
 		s.beginWithdraw() // or what is given back comes back
@@ -42,7 +43,9 @@ func (s *Subscriber) Settle(ds []*eventflow.Delivery, st eventflow.Settlement) {
 		}
 	}
 	tell := s.listening.Settled
-	s.signal()
+	if back || len(s.lanes) > 0 {
+		s.signal()
+	}
 	s.mu.Unlock()
 	if tell == nil {
 		return
@@ -136,6 +139,7 @@ func (s *Subscriber) employ() {
 
 // work is a goroutine that settles until there is nothing to settle.
 func (s *Subscriber) work() {
+	w := worker{s: s}
 	s.mu.Lock()
 	for len(s.jobs) > 0 {
 		h := s.jobs[0]
@@ -149,13 +153,14 @@ func (s *Subscriber) work() {
 		}
 		s.working++
 		s.mu.Unlock()
-		err := s.settle(h)
+		err := w.settle(h)
 		s.mu.Lock()
 		s.working--
 		s.finish(h, err)
 	}
 	s.workers--
 	s.mu.Unlock()
+	w.stand(nil)
 }
 
 // finish ends a message whose settlement was confirmed, or cannot be any more. The caller holds the lock, which is given
@@ -169,21 +174,91 @@ func (s *Subscriber) finish(h *held, err error) {
 	h.state = stateGone
 	s.leave(h)
 	s.pending--
-	s.changed.Broadcast()
-	d, tell, ln := h.d, s.listening.Settled, h.lane
-	s.mu.Unlock()
-	if d != nil && tell != nil {
-		tell([]*eventflow.Delivery{d}, err)
+	if s.pending == 0 || h.lane != nil {
+		s.changed.Broadcast()
+	}
+	d, ln := h.d, h.lane
+	if d != nil {
+		s.confirm(d, err)
 	}
 	if ln != nil && errors.Is(err, eventflow.ErrLockLost) {
+		s.mu.Unlock()
 		ln.lose(err)
+		s.mu.Lock()
 	}
-	s.mu.Lock()
+}
+
+// confirm tells of a settlement. What others confirm meanwhile is told with the next call, by whoever makes it. The caller holds the lock,
+// which is given back while somebody is told.
+func (s *Subscriber) confirm(d *eventflow.Delivery, err error) {
+	tell := s.listening.Settled
+	if tell == nil {
+		return
+	}
+	if err != nil {
+		s.mu.Unlock()
+		tell([]*eventflow.Delivery{d}, err)
+		s.mu.Lock()
+		return
+	}
+	s.confirmed = append(s.confirmed, d)
+	if s.confirming {
+		return
+	}
+	s.confirming = true
+	for len(s.confirmed) > 0 {
+		ds := s.confirmed
+		s.confirmed, s.told = s.told, nil
+		s.mu.Unlock()
+		tell(ds, nil)
+		clear(ds)
+		s.mu.Lock()
+		s.told = ds[:0]
+	}
+	s.confirming = false
+}
+
+// worker settles one message after the other. What a settlement is called with is made once for many of them, when
+// they are of messages without sessions.
+type worker struct {
+	s      *Subscriber
+	r      *receiver // the link it has entered; nil: none
+	c      call
+	cancel context.CancelFunc
+	until  time.Time // of c
+}
+
+// sit enters the link to settle with, for d from now on. What has two thirds of the usual time left is used again.
+func (w *worker) sit(d time.Duration) error {
+	if w.r != nil {
+		if d == settleTime && w.c.Err() == nil && time.Until(w.until) >= settleTime*2/3 {
+			return nil
+		}
+		w.stand(nil)
+	}
+	ctx, cancel := context.WithTimeout(w.s.life, d)
+	r, c, err := w.s.enterKeeper(ctx)
+	if err != nil {
+		cancel()
+		return err
+	}
+	w.r, w.c, w.cancel, w.until = r, c, cancel, time.Now().Add(d)
+	return nil
+}
+
+// stand leaves the link, whose last call came to err.
+func (w *worker) stand(err error) {
+	if w.r == nil {
+		return
+	}
+	w.r.leave(w.c, err)
+	w.cancel()
+	w.r = nil
 }
 
 // settle writes a settlement, again and again for as long as the lock is held.
-func (s *Subscriber) settle(h *held) error {
-	life := s.life
+func (w *worker) settle(h *held) error {
+	s, life := w.s, w.s.life
 	if h.lane != nil {
 		life = h.lane.life
 	}
@@ -196,9 +271,7 @@ func (s *Subscriber) settle(h *held) error {
 			return s.tooLate(h)
 		}
 		// The lock is renewed meanwhile; the deadline is for answers that never come.
-		ctx, cancel := context.WithTimeout(life, min(settleTime, max(left/2, 100*time.Millisecond)))
-		err := s.settleOnce(ctx, h, &copied)
-		cancel()
+		err := w.settleOnce(h, min(settleTime, max(left/2, 100*time.Millisecond)), &copied)
 		if err == nil {
 			return nil
 		}
@@ -244,31 +317,56 @@ func (s *Subscriber) via(ctx context.Context, h *held) (settler, context.Context
 			ln.link.leave(c, err)
 		}, err
 	}
+	r, c, err := s.enterKeeper(ctx)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return r.r, c, func(err error) { r.leave(c, err) }, nil
+}
+
+// enterKeeper enters the keeper, another one when it was replaced meanwhile.
+func (s *Subscriber) enterKeeper(ctx context.Context) (*receiver, call, error) {
 	for {
 		r := s.keeper()
 		c, err := r.enter(ctx)
 		if err == nil {
-			return r.r, c, func(err error) { r.leave(c, err) }, nil
+			return r, c, nil
 		}
 		s.mu.Lock()
 		replaced := s.keep != r
 		s.mu.Unlock()
 		if !errors.Is(err, errShut) || !replaced {
-			return nil, nil, nil, err
+			return nil, call{}, err
 		}
 	}
 }
 
-func (s *Subscriber) settleOnce(ctx context.Context, h *held, copied *bool) (err error) {
-	r, ctx, leave, err := s.via(ctx, h)
+// settleOnce writes a settlement, in no more than d.
+func (w *worker) settleOnce(h *held, d time.Duration, copied *bool) error {
+	if h.lane == nil {
+		err := w.sit(d)
+		if err != nil {
+			return err
+		}
+		if err = w.s.settleWith(w.c.Context, w.r.r, h, copied); err != nil {
+			w.stand(err)
+		}
+		return err
+	}
+	ctx, cancel := context.WithTimeout(h.lane.life, d)
+	defer cancel()
+	r, ctx, leave, err := w.s.via(ctx, h)
 	if err != nil {
 		return err
 	}
+	err = w.s.settleWith(ctx, r, h, copied)
+	leave(err)
+	return err
+}
+
+func (s *Subscriber) settleWith(ctx context.Context, r settler, h *held, copied *bool) (err error) {
+	defer func() { err = h.tried(err) }()
 	m := h.message()
-	defer func() {
-		h.refused = h.refused || err != nil
-		leave(err)
-	}()
 	switch h.job {
 	case jobAbandon:
 		var o *azservicebus.AbandonMessageOptions
@@ -286,6 +384,22 @@ func (s *Subscriber) settleOnce(ctx context.Context, h *held, copied *bool) (err
 	}
 	return r.CompleteMessage(ctx, m, nil)
 }
+
+// tried notes how a settlement ended. One that took effect, but whose answer was lost, is refused when it is repeated, and the client
+// repeats that in turn and does not say so. The lock of a message is found to be gone then; that of a session is not, and
+// would be held for ever: it is given up.
+func (h *held) tried(err error) error {
+	if h.refused && h.lane != nil && errors.Is(err, context.DeadlineExceeded) {
+		if h.unheard++; h.unheard >= mostUnheard {
+			err = fmt.Errorf("%w: a settlement has no answer: %w", eventflow.ErrLockLost, err)
+		}
+	}
+	h.refused = h.refused || err != nil
+	return err
+}
+
+// mostUnheard is how many repetitions of a settlement in a session may have no answer.
+const mostUnheard = 2
 
 // message is what the client is given to settle. After a failure it has the lock token alone, and the client asks by a request then: for it,
 // a message whose settlement was refused is settled, and it would do nothing and say that all is well.
@@ -322,12 +436,11 @@ func (s *Subscriber) DeadLetter(ctx context.Context, d *eventflow.Delivery, f ev
 	left := s.tracker.Left(&h.guard().lock)
 	s.mu.Unlock()
 	within, cancel := context.WithTimeout(ctx, min(settleTime, left))
-	err := s.bury(within, h, f)
+	err := h.tried(s.bury(within, h, f))
 	cancel()
 
 	s.mu.Lock()
 	h.busy = false
-	h.refused = h.refused || err != nil
 	if err == nil {
 		h.dead = true
 		if h.lane == nil {

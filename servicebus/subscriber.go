@@ -76,6 +76,10 @@ type Subscriber struct {
 	workers int
 	working int // those of them that settle
 	pending int // settlements that are not confirmed
+
+	confirmed  []*eventflow.Delivery // to be told of
+	told       []*eventflow.Delivery // empty: the next one's room
+	confirming bool                  // somebody tells
 }
 
 var (
@@ -371,7 +375,7 @@ func (s *Subscriber) Close(ctx context.Context) error {
 	if s.err != nil {
 		return nil //nolint:nilerr // it was never opened
 	}
-	s.b.forget(s)
+	s.b.open.Remove(s)
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()

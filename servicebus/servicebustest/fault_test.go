@@ -106,6 +106,7 @@ func TestADispositionThatIsLateComesAfterItsLock(t *testing.T) {
 	})
 	go func() { done <- r.CompleteMessage(b.soon(), m, nil) }()
 	<-held
+	b.server.Stats("q") // which has to wait until the server has it held up
 	b.clock.Advance(lock + time.Second)
 	require.Equal(t, azservicebus.CodeLockLost, code(<-done))
 	require.Equal(t, servicebustest.Stats{Active: 1, Receivers: 1}, b.server.Stats("q"))
@@ -130,6 +131,7 @@ func TestADispositionThatIsLateButInTimeHolds(t *testing.T) {
 	done := make(chan error)
 	go func() { done <- r.CompleteMessage(b.soon(), m, nil) }()
 	<-held
+	b.server.Stats("q") // which has to wait until the server has it held up
 	require.Equal(t, 1, b.server.Stats("q").Active)
 	b.clock.Advance(lock / 2)
 	require.NoError(t, <-done)

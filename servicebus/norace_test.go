@@ -1,0 +1,5 @@
+//go:build !race
+
+package servicebus_test
+
+const raced = false
