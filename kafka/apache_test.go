@@ -31,24 +31,20 @@ func apache(t *testing.T, variable string) []string {
 }
 
 // apacheTopic makes a topic and its dead-letter topic with names of their own.
-func apacheTopic(t *testing.T, partitions int32) string {
+func apacheTopic(t *testing.T, seeds []string, partitions int32) string {
 	t.Helper()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(apache(t, "EVENTFLOW_KAFKA")...))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(seeds...))
 	require.NoError(t, err)
 	t.Cleanup(cl.Close)
 	adm := kadm.NewClient(cl)
 	topic := "eventflow-" + kafka.NewID()
-	for _, name := range []string{topic, topic + ".dlq"} {
-		_, err := adm.CreateTopic(t.Context(), partitions, -1, nil, name)
-		require.NoError(t, err)
-		visible(t, adm, name)
-	}
+	makeTopics(t, adm, partitions, topic)
 	return topic
 }
 
 func TestApacheRefusalsAreTyped(t *testing.T) {
 	t.Parallel()
-	topic := apacheTopic(t, 1)
+	topic := apacheTopic(t, apache(t, "EVENTFLOW_KAFKA"), 1)
 	plain, secure := apache(t, "EVENTFLOW_KAFKA_SASL"), apache(t, "EVENTFLOW_KAFKA_TLS")
 	user, guest, password := os.Getenv("EVENTFLOW_KAFKA_USER"), os.Getenv("EVENTFLOW_KAFKA_GUEST"), os.Getenv("EVENTFLOW_KAFKA_PASSWORD")
 	ca, err := os.ReadFile(os.Getenv("EVENTFLOW_KAFKA_CA"))
@@ -98,7 +94,7 @@ func TestApacheRefusalsAreTyped(t *testing.T) {
 
 func TestApacheTakesWhatWePublish(t *testing.T) {
 	t.Parallel()
-	topic := apacheTopic(t, 1)
+	topic := apacheTopic(t, apache(t, "EVENTFLOW_KAFKA"), 1)
 	b := open(t, kafka.Config{Seeds: apache(t, "EVENTFLOW_KAFKA"), Logger: quiet})
 	p := publisher(t, b, topic)
 	evs := []eventflow.Event{

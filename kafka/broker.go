@@ -14,8 +14,9 @@ import (
 // Broker is one Kafka cluster, or what speaks its protocol. A process may have several. It may be used by many
 // goroutines; all of its methods may be called after Close.
 type Broker struct {
-	cfg     Config
-	session time.Duration // the timeout of the classic groups' members
+	cfg       Config
+	session   time.Duration // the timeout of the classic groups' members
+	rebalance time.Duration // how long a group waits for them
 
 	mu     sync.Mutex // guards what follows
 	cl     *kgo.Client
@@ -42,7 +43,7 @@ func New(c Config) (*Broker, error) {
 	if err := kgo.ValidateOpts(append(b.options(nil), b.producerOptions()...)...); err != nil {
 		return nil, optionsError(err)
 	}
-	b.session = sessionTimeout(c.Client)
+	b.session, b.rebalance = memberTimeouts(c.Client)
 	return b, nil
 }
 
@@ -60,7 +61,7 @@ func (b *Broker) Publisher(topic string, opts ...eventflow.PublisherOption) even
 // Subscriber is OpenSubscriber with the error kept for later: the subscriber has an Err method, which runner.New asks,
 // and it is the error of Start and Next.
 func (b *Broker) Subscriber(topic string, opts ...eventflow.SubscriberOption) eventflow.Subscriber {
-	return b.subscriber(topic, opts)
+	return b.subscriber(topic, opts).public()
 }
 
 // OpenPublisher opens a publisher of the topic. All publishers of a broker share one client and its connections.
@@ -76,10 +77,10 @@ func (b *Broker) OpenPublisher(topic string, opts ...eventflow.PublisherOption) 
 // offsets are what survives the process.
 func (b *Broker) OpenSubscriber(topic string, opts ...eventflow.SubscriberOption) (eventflow.Subscriber, error) {
 	s := b.subscriber(topic, opts)
-	if s.err != nil {
-		return nil, s.err
+	if err := s.Err(); err != nil {
+		return nil, err
 	}
-	return s, nil
+	return s.public(), nil
 }
 
 func (b *Broker) publisher(topic string, opts []eventflow.PublisherOption) *publisher {
@@ -100,7 +101,13 @@ func (b *Broker) publisher(topic string, opts []eventflow.PublisherOption) *publ
 	return p
 }
 
-func (b *Broker) subscriber(topic string, opts []eventflow.SubscriberOption) *subscriber {
+// opened is a subscriber that may have been opened wrongly.
+type opened interface {
+	Err() error
+	public() eventflow.Subscriber
+}
+
+func (b *Broker) subscriber(topic string, opts []eventflow.SubscriberOption) opened {
 	set := subscription{}
 	cfg := eventflow.SubscriberConfig{Native: &set}
 	errs := []error{checkTopic("kafka topic", topic)}
@@ -118,6 +125,14 @@ func (b *Broker) subscriber(topic string, opts []eventflow.SubscriberOption) *su
 	if set.deadLetterTopic == "" && !set.noDeadLetters {
 		set.deadLetterTopic = topic + deadLetterSuffix
 		errs = append(errs, checkTopic("kafka.DeadLetterTopic", set.deadLetterTopic))
+	}
+	if set.mode == ShareGroup {
+		s := newShareSubscriber(b, topic, set)
+		s.err = errors.Join(append(errs, s.err)...)
+		if s.err == nil {
+			s.err = b.keep(s)
+		}
+		return s
 	}
 	s := newSubscriber(b, topic, set)
 	s.err = errors.Join(errs...)

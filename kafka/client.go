@@ -76,8 +76,8 @@ var refused = map[string]string{
 	"DefaultProduceTopic":                "OpenPublisher",
 	"DefaultProduceTopicAlways":          "OpenPublisher",
 	"ManualFlushing":                     "Publish, which returns when the cluster has the events",
-	"TransactionalID":                    "an option of OpenSubscriber: transactions belong to a subscriber",
-	"TransactionTimeout":                 "an option of OpenSubscriber: transactions belong to a subscriber",
+	"TransactionalID":                    "kafka.ExactlyOnce: transactions belong to a subscriber",
+	"TransactionTimeout":                 "kafka.ExactlyOnce: transactions belong to a subscriber",
 
 	"ConsumerGroup":               "eventflow.Group",
 	"ShareGroup":                  "eventflow.Group and an option of OpenSubscriber",

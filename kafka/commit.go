@@ -21,8 +21,12 @@ const (
 	commitSpace  = 2 * time.Millisecond  // from an answer to the next commit
 	commitMany   = 256                   // marks that do not wait that long: a runner waits for their confirmation
 	commitRetry  = 100 * time.Millisecond
-	commitWait   = 10 * time.Second // for an answer
+	commitWait   = 10 * time.Second // for an answer, at most
 )
+
+// patience is how long a commit may wait for its answer: the client does not join again while one is under way, and the
+// group waits for it no longer than a session.
+func (s *subscriber) patience() time.Duration { return min(commitWait, s.pulse.lasts()/3) }
 
 // kickCommit wakes the committer. The caller holds mu.
 func (s *subscriber) kickCommit() {
@@ -60,7 +64,7 @@ func (s *subscriber) keepCommitting() {
 			wait = min(wait, max(first.Add(commitLinger).Sub(now), last.Add(space).Sub(now)))
 		}
 		if (dirty && wait <= 0) || suspended && now.Sub(last) >= commitRetry {
-			ctx, cancel := context.WithTimeout(s.end, commitWait)
+			ctx, cancel := context.WithTimeout(s.end, s.patience())
 			err := s.commit(ctx, nil, false)
 			cancel()
 			first, last = time.Time{}, time.Now()
@@ -139,8 +143,11 @@ func (s *subscriber) write(ctx context.Context, ps []*partition, clean bool) ([]
 	}
 	cs := make([]entryCommit, 0, len(ps))
 	for _, p := range ps {
-		if !p.fenced {
-			cs = append(cs, s.snapshot(p, clean))
+		if p.fenced {
+			continue
+		}
+		if c, ok := s.snapshot(p, clean); ok {
+			cs = append(cs, c)
 		}
 	}
 	s.mu.Unlock()
@@ -150,21 +157,17 @@ func (s *subscriber) write(ctx context.Context, ps []*partition, clean bool) ([]
 	return cs, s.send(ctx, cs)
 }
 
-// snapshot is what there is to commit of a partition. The caller holds mu.
-func (s *subscriber) snapshot(p *partition, clean bool) entryCommit {
-	g := progress{topic: p.topic, base: p.prefix}
-	g.done, g.attempts = p.progress(clean)
-	if !clean {
-		g.starts, g.until = 1, p.until
-		if p.prefix == p.first {
-			g.starts = p.starts
-		}
-	}
+// snapshot is what there is to commit of a partition. It is false when that does not fit and what a transaction has
+// settled would be run again. The caller holds mu.
+func (s *subscriber) snapshot(p *partition, clean bool) (entryCommit, bool) {
+	g := p.describe(&p.tracker, clean)
 	text, whole := g.encode(s.limit)
-	if full := !whole || len(text) > s.limit*3/4; full != p.full {
-		if p.full = full; !full {
-			p.placeAll()
-		}
+	if !whole && s.tx != nil {
+		text, whole = g.encodeDone(s.limit)
+	}
+	p.fill(!whole || len(text) > s.limit*3/4)
+	if !whole && s.tx != nil {
+		return entryCommit{}, false
 	}
 	c := entryCommit{p: p, at: kgo.EpochOffset{Epoch: p.epoch, Offset: p.prefix}, text: text, acked: p.pending}
 	p.pending, p.spare, p.dirty = p.spare, nil, false
@@ -176,7 +179,30 @@ func (s *subscriber) snapshot(p *partition, clean bool) entryCommit {
 			c.cleared = p.head
 		}
 	}
-	return c
+	return c, true
+}
+
+// describe is what a commit says of a partition whose records stand as t has them.
+func (p *partition) describe(t *tracker, clean bool) progress {
+	g := progress{topic: p.topic, base: t.prefix}
+	g.done, g.attempts = t.progress(clean)
+	if !clean {
+		g.starts, g.until = 1, p.until
+		if t.prefix == p.first {
+			g.starts = p.starts
+		}
+	}
+	return g
+}
+
+// fill notes whether the partition's commits can hardly tell more.
+func (p *partition) fill(full bool) {
+	if p.full == full {
+		return
+	}
+	if p.full = full; !full {
+		p.placeAll()
+	}
 }
 
 // send writes the commit and fills each one's error.
@@ -268,6 +294,9 @@ func (s *subscriber) conclude(cs []entryCommit, failed error) error {
 		s.wakeUp()
 	}
 	s.mu.Unlock()
+	if err == nil && len(cs) > 0 {
+		s.pulse.goOn()
+	}
 	s.tellSettled(confirmed, nil)
 	clear(confirmed)
 	s.confirmed = confirmed

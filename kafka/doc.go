@@ -44,7 +44,8 @@
 // # Subscribing
 //
 // A subscriber is a member of its group with a client of its own, and hands over its partitions' records in one of three
-// modes, an option of OpenSubscriber: [PartitionLanes] (the default), [KeyLanes] and [Unordered]. [ServerSideBalancer]
+// modes, an option of OpenSubscriber: [PartitionLanes] (the default), [KeyLanes] and [Unordered]; a fourth, [ShareGroup], is
+// told of below. [ServerSideBalancer]
 // joins by the protocol of KIP-848, [StaticMember] by name. The first consumer of a group begins at the earliest record.
 //
 // A settlement is a mark. The committer of the subscriber writes the marks: the offset below which everything is settled,
@@ -69,19 +70,46 @@
 //
 //	Lanes          PartitionLanes, KeyLanes
 //	Groups         all
-//	ExactAttempt   all
+//	ExactAttempt   PartitionLanes, KeyLanes, Unordered
 //	DeadLetter     all
 //	MaxNack        all: 24h, in this process's memory
-//	MaxLock        all: the session timeout
+//	MaxLock        all: the session timeout; of ShareGroup the group's share.record.lock.duration.ms
 //
 // Excused in all modes: ExtensionsKeepTheirTypes (binary mode writes texts), LostLockIsToldAndFenced,
 // SettlementAfterTheLossDoesNothing and LostLockCancelsTheRunAndFencesIt (no broker takes the lock of one event),
 // ReceivesCountHandOvers, ReceiveLimitDeadLettersOnlyItsEvent, ReceiveLimitBuriesNoNeighbour and
 // ReceiveLimitBelowTheAttemptsFailsTheStart (Kafka counts no hand-overs), RedrivenEventSaysSo and RedrivenEventRunsAgain
-// (it has no redrive), HeldElsewhereIsNotDone (a consumer that lost
-// its membership knows it, and its runs end before another has their events), FullGroupMakesPublishersWait (a topic holds what its retention allows), and
-// MaxPerLaneBoundsWhatIsHeld (a lane has room again at the mark, before the commit). Unordered is excused from the rules
-// about lanes.
+// (it has no redrive), and FullGroupMakesPublishersWait (a topic holds what its retention allows). Unordered and ShareGroup
+// are excused from the rules about lanes. ShareGroup counts hand-overs, and so keeps ReceivesCountHandOvers; the others of
+// receives it is excused from because a share group drops what was delivered too often. It counts no attempts:
+// NackCountsAnAttempt, ReleaseCountsNoAttempt, AttemptsAreOfOneEvent, AttemptedCountsAndKeepsTheDelivery and
+// AttemptsSurviveTheirConsumer are not asked of it.
+//
+// # Share groups
+//
+// In the mode [ShareGroup] a subscriber is a member of a share group (KIP-932, Apache Kafka 4.2). The broker hands it single
+// records, as many as Next asks for, locks each, and counts its deliveries (Delivery.Receives). An event is accepted when it
+// was acknowledged and never otherwise. Its lock is renewed until the broker has confirmed the settlement; without a
+// confirmed renewal the run is cancelled before the lock ends. What is given back with a delay is held under its lock until
+// then. Close releases what is unsettled. Failed attempts are counted by the runner's store alone.
+//
+// A group is configured in the cluster, and nothing is changed there: share.auto.offset.reset has to be earliest, or a new
+// group does not see what was published before it began, which is warned of; share.delivery.count.limit, 5 by default, has to
+// be at least the runner's attempts and its slack, or Start fails: the group drops a record that was delivered more often.
+// Whoever holds a record for the last of its deliveries keeps it, tries it again in its own process, and writes it to the
+// dead-letter topic when it closes; if its process dies then, the record is lost. A broker releases all that a member holds
+// when their connection ends, so an abandoned event may be another's before its lock ends, and one whose connection was cut
+// at once: a flow that still runs is told, and the claim in the store is the fence.
+//
+// # Exactly once
+//
+// With [ExactlyOnce] the results of a flow, its dead letters and the group's offsets are one transaction of Kafka: whoever
+// reads them with [ReadCommitted] sees those of each event exactly once, whatever dies on the way. The publishers must be of
+// the same [Broker], the subscriber the runner's only trigger, and a store is refused: it would finish what a transaction
+// aborts. What is settled at the same time shares a transaction. One is aborted when a partition is lost before its offsets
+// were sent, when the cluster fences it ([ErrFenced]) or when it takes longer than its timeout; it is then tried again with the
+// same results, without running the flow, as long as the locks are held. When the answer to a commit is missing, the group's
+// offsets tell whether it was one. What a flow does outside of the transaction may be done more than once.
 //
 // # Dead letters
 //
@@ -93,5 +121,6 @@
 //
 // # Operations
 //
-// [Broker.Topics], [Broker.Partitions] and [Broker.Lag] ask the cluster, for metrics and for whoever operates it.
+// [Broker.Topics], [Broker.Partitions] and [Broker.Lag] ask the cluster, for metrics and for whoever operates it;
+// [Broker.Gaps] tells which records were lost on the way.
 package kafka

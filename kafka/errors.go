@@ -29,6 +29,10 @@ var (
 	// a client that has none hangs up in the same way.
 	ErrTLS = errors.New("kafka: TLS does not match")
 
+	// ErrFenced: a transaction was ended by the cluster, because another process has begun one under the same name, or
+	// because it took longer than its timeout. Nothing of it is visible.
+	ErrFenced = errors.New("kafka: the transaction was fenced")
+
 	// ErrUnreachable: no broker of the list answers. It is always waited for, also at start.
 	ErrUnreachable = errors.New("kafka: no broker can be reached")
 )
@@ -36,7 +40,7 @@ var (
 // Error says what was asked of which cluster, what came back and what to do. It holds no secret. Reason is one of the
 // errors above or of package eventflow, or nil when the cause has no name here.
 type Error struct {
-	Op      string   // "start", "publish", "receive", "dead-letter", "list"
+	Op      string   // "start", "publish", "receive", "dead-letter", "transact", "list"
 	Topic   string   // "" when it is about no topic
 	Brokers []string // the list that the client started from
 	Reason  error
@@ -126,6 +130,10 @@ var reasons = []struct {
 	{
 		[]error{kerr.SaslAuthenticationFailed, kerr.UnsupportedSaslMechanism, kerr.IllegalSaslState},
 		ErrCredentials, "check Config.SASL: the mechanism that the listener offers, the user and the password or token",
+	},
+	{
+		[]error{kerr.ProducerFenced, kerr.InvalidProducerEpoch, kerr.InvalidProducerIDMapping, kerr.FencedInstanceID},
+		ErrFenced, "let no two subscribers of a group have the same kafka.StaticMember; where none have, raise the timeout of kafka.ExactlyOnce",
 	},
 	{
 		[]error{kgo.ErrClientClosed},

@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -73,4 +74,16 @@ func OptValue(t *testing.T, b *Broker, opt any) any {
 		t.Fatal(err)
 	}
 	return cl.OptValue(opt)
+}
+
+// IsLastCommit reports whether the text is that of a commit that ends a partition cleanly.
+func IsLastCommit(text string) bool {
+	p, ok := decodeProgress(text)
+	return ok && p.starts == 0
+}
+
+// GroupSession is the session timeout that the broker gives the members of a group of KIP-848.
+func GroupSession(ctx context.Context, cl *kgo.Client, group string) (time.Duration, error) {
+	session, _, err := groupTimeouts(ctx, cl, group)
+	return session, err
 }

@@ -30,6 +30,25 @@ func (e *GapError) Error() string {
 // Unwrap gives the client's error and eventflow.ErrFatal: waiting does not bring records back.
 func (e *GapError) Unwrap() []error { return []error{e.Err, eventflow.ErrFatal} }
 
+// Gaps gives the records that are lost to the broker's open subscribers, which have gone on behind them: the latest 100
+// gaps of each. To−From is how many offsets that were, of which compaction and transactions may have left fewer records.
+func (b *Broker) Gaps() (gaps []GapError) {
+	b.mu.Lock()
+	subscribers := make([]*subscriber, 0, len(b.open))
+	for c := range b.open {
+		if s, ok := c.(*subscriber); ok {
+			subscribers = append(subscribers, s)
+		}
+	}
+	b.mu.Unlock()
+	for _, s := range subscribers {
+		s.mu.Lock()
+		gaps = append(gaps, s.gaps...)
+		s.mu.Unlock()
+	}
+	return gaps
+}
+
 // seek is where the client has to go on with a partition.
 type seek struct {
 	p   *partition

@@ -50,6 +50,9 @@ func (s *subscriber) onAssigned(ctx context.Context, offsets map[string]map[int3
 	if len(mine) == 0 {
 		return offsets, nil
 	}
+	if err := s.trustSession(ctx); err != nil {
+		return nil, err
+	}
 	ps, err := s.begin(ctx, mine)
 	if err != nil {
 		return nil, err
@@ -154,6 +157,7 @@ func (s *subscriber) onRevoked(_ context.Context, _ *kgo.Client, revoked map[str
 	s.mu.Unlock()
 	s.tellLost(lost, s.lost("the partition was revoked"))
 	s.drain(s.end, ps, time.Second) // settlements that won against the loss are on their way
+	s.tx.leaving(ps)
 	ctx, cancel := context.WithTimeout(s.end, lastCommit)
 	defer cancel()
 	if err := s.commit(ctx, ps, true); err != nil && s.end.Err() == nil {
@@ -248,6 +252,7 @@ func (s *subscriber) fence(ps ...*partition) (lost []*eventflow.Delivery) {
 				lost = append(lost, d)
 			}
 		}
+		s.tx.fenced(p)
 		s.open -= p.held
 		s.unconfirmed -= len(p.pending)
 		s.bytes -= p.bytes

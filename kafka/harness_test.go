@@ -120,7 +120,7 @@ func (b *each) OpenSubscriber(topic string, opts ...eventflow.SubscriberOption) 
 	if err != nil {
 		return nil, err
 	}
-	s := &alone{sub, own}
+	s := &alone{sub, own, w}
 	b.brokers = append(b.brokers, own)
 	b.wires[s] = w
 	return s, nil
@@ -130,9 +130,16 @@ func (b *each) OpenSubscriber(topic string, opts ...eventflow.SubscriberOption) 
 type alone struct {
 	eventflow.Subscriber
 	b *kafka.Broker
+	w *wire
 }
 
+// Close of one whose wire is cut waits for nothing: there is nobody to hear it.
 func (s *alone) Close(ctx context.Context) error {
+	if s.w.cut.Load() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		cancel()
+	}
 	return errors.Join(s.Subscriber.Close(ctx), s.b.Close(ctx))
 }
 
@@ -221,12 +228,7 @@ func (x setting) opens() func(t brokertest.T, s brokertest.Setup) *brokertest.Fi
 		}
 		f.BreakDeadLetters = func(_ context.Context, topic string) error { return c.DeleteTopic(topic + ".dlq") }
 		f.Stall = func(s eventflow.Subscriber) { b.wire(s).swallow.Store(true) }
-		f.Crash = func(s eventflow.Subscriber) {
-			b.wire(s).sever()
-			ctx, cancel := context.WithCancel(context.Background())
-			cancel()
-			_ = s.Close(ctx)
-		}
+		f.Crash = func(s eventflow.Subscriber) { b.wire(s).sever() }
 		return f
 	}
 }

@@ -20,11 +20,16 @@ const (
 	KeyLanes
 	// Unordered: all events may run at the same time.
 	Unordered
+	// ShareGroup: the consumers share the events one by one, in no order, by the protocol of share groups (KIP-932, Apache
+	// Kafka 4.2): any number of consumers, whatever the number of partitions, and a slow event holds up no other. The
+	// broker locks each event and counts its deliveries, but not its attempts: see "Share groups" in the documentation of
+	// the package for what has to be set for the group, and what is not kept.
+	ShareGroup
 
 	modes
 )
 
-var modeNames = [modes]string{"partition lanes", "key lanes", "unordered"}
+var modeNames = [modes]string{"partition lanes", "key lanes", "unordered", "share group"}
 
 // String gives the mode's name in lower case.
 func (m Mode) String() string {
@@ -41,7 +46,7 @@ func (m Mode) ApplySubscriber(c *eventflow.SubscriberConfig) error {
 	case !ok:
 		return foreign("kafka.Mode")
 	case m >= modes:
-		return &eventflow.ConfigError{Field: "kafka.Mode", Value: m.String(), Allowed: "PartitionLanes, KeyLanes, Unordered"}
+		return &eventflow.ConfigError{Field: "kafka.Mode", Value: m.String(), Allowed: "PartitionLanes, KeyLanes, Unordered, ShareGroup"}
 	}
 	s.mode = m
 	return nil
@@ -49,7 +54,9 @@ func (m Mode) ApplySubscriber(c *eventflow.SubscriberConfig) error {
 
 // Features says what a subscriber in this mode promises. MaxLock and MaxEvent are the broker's: see [Broker.Features].
 func (m Mode) Features() eventflow.Features {
-	return eventflow.Features{Lanes: m != Unordered, Groups: true, ExactAttempt: true, DeadLetter: true, MaxNack: maxNack}
+	return eventflow.Features{
+		Lanes: m == PartitionLanes || m == KeyLanes, Groups: true, ExactAttempt: m != ShareGroup, DeadLetter: true, MaxNack: maxNack,
+	}
 }
 
 // maxNack is the longest delay that a subscriber keeps, in its own memory: its process's end ends it.
@@ -63,7 +70,7 @@ const (
 	// StopOnGap: Next returns a *[GapError], which is final. It is the default: a reset that nobody hears of is a loss
 	// that nobody hears of.
 	StopOnGap GapPolicy = iota
-	// ContinueOnGap: the gap is logged and counted, and consuming goes on behind it.
+	// ContinueOnGap: the gap is logged and noted in [Broker.Gaps], and consuming goes on behind it.
 	ContinueOnGap
 
 	gapPolicies
@@ -83,7 +90,10 @@ func OnGap(p GapPolicy) eventflow.SubscriberOption {
 
 // ServerSideBalancer makes the subscriber join its group by the protocol of KIP-848, Kafka 4.0 and later: the broker
 // assigns the partitions and no member waits for the others. The session timeout is then the broker's (of the group,
-// group.consumer.session.timeout.ms) and must be told here, as a lock is that long; Kafka's default is 45 s.
+// consumer.session.timeout.ms) and must be told here, as a lock is that long; Kafka's default is 45 s. What the broker says
+// itself goes before it where it is shorter, which takes the right to describe the group's configuration. A lock is never
+// longer than the session timeout of the client's options either: a cluster that does not know the protocol is joined by the
+// classic one.
 func ServerSideBalancer(session time.Duration) eventflow.SubscriberOption {
 	const field = "kafka.ServerSideBalancer"
 	return subscriberOption{field, func(s *subscription) error {

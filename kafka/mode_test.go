@@ -20,8 +20,8 @@ func TestTheTableOfModesIsTrue(t *testing.T) {
 	row := func(name string, has func(f eventflow.Features) bool) {
 		t.Helper()
 		var which []string
-		all := []kafka.Mode{kafka.PartitionLanes, kafka.KeyLanes, kafka.Unordered}
-		for i, mode := range []string{"PartitionLanes", "KeyLanes", "Unordered"} {
+		all := []kafka.Mode{kafka.PartitionLanes, kafka.KeyLanes, kafka.Unordered, kafka.ShareGroup}
+		for i, mode := range []string{"PartitionLanes", "KeyLanes", "Unordered", "ShareGroup"} {
 			if has(all[i].Features()) {
 				which = append(which, mode)
 			}
@@ -37,7 +37,7 @@ func TestTheTableOfModesIsTrue(t *testing.T) {
 	row("ExactAttempt", func(f eventflow.Features) bool { return f.ExactAttempt })
 	row("DeadLetter", func(f eventflow.Features) bool { return f.DeadLetter })
 	row("MaxNack", func(f eventflow.Features) bool { return f.MaxNack == 24*time.Hour })
-	for _, names := range []map[string]string{excused, runnerExcused} {
+	for _, names := range []map[string]string{excused, runnerExcused, shareExcused, shareRunnerExcused} {
 		for name := range names {
 			if name != "ReplicasRunEachFireOnce" { // asked by another rule
 				require.Contains(t, doc, name, "an excuse that the documentation does not name")

@@ -53,6 +53,9 @@ type subscription struct {
 	onGap      GapPolicy
 	serverSide time.Duration // the group's session timeout, by KIP-848; 0: the classic protocol
 	instance   string
+
+	exactlyOnce time.Duration // the timeout of its transactions; 0: none
+	committed   bool          // reads nothing of transactions that are open or were aborted
 }
 
 // publication is what the options of OpenPublisher fill.

@@ -149,13 +149,13 @@ func (p *partition) alone(seq uint64, e *entry) bool {
 	return false
 }
 
-// outstanding gives what was handed over and is not settled.
+// outstanding gives what was handed over, is not settled and is in no transaction.
 func (p *partition) outstanding() (ds []*eventflow.Delivery) {
 	if p.held == 0 {
 		return nil
 	}
 	for seq := p.head; p.has(seq); seq++ {
-		if e := p.at(seq); e.state == entryHeld {
+		if e := p.at(seq); e.state == entryHeld && !e.in {
 			ds = append(ds, e.d)
 		}
 	}
@@ -206,8 +206,14 @@ func (p *partition) replace(l *lane) {
 
 func (l *lane) giveBack(seq uint64) { heap.Push(&l.back, seq) }
 
-// finish notes that a record is done.
+// finish notes that a record is done, which is to be committed.
 func (p *partition) finish(seq uint64, e *entry) {
+	p.touch()
+	p.done(seq, e)
+}
+
+// done notes that a record is done.
+func (p *partition) done(seq uint64, e *entry) {
 	l := e.lane
 	p.letGo(e)
 	p.bytes -= int(e.size)
@@ -217,7 +223,6 @@ func (p *partition) finish(seq uint64, e *entry) {
 	p.s.bytes -= int(e.size)
 	before := p.prefix
 	p.settle(seq, e)
-	p.touch()
 	if p.over {
 		p.weigh()
 	}

@@ -214,21 +214,13 @@ func TestEverythingOfATopicThatWasMadeAgainRuns(t *testing.T) {
 func (w *world) limitMetadata(limit int) {
 	w.ControlKey(kmsg.NewPtrOffsetCommitRequest().Key(), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		w.KeepControl()
-		req := r.(*kmsg.OffsetCommitRequest)
-		resp := req.ResponseKind().(*kmsg.OffsetCommitResponse)
 		tooLarge := false
-		for _, rt := range req.Topics {
-			t := kmsg.NewOffsetCommitResponseTopic()
-			t.Topic, t.TopicID = rt.Topic, rt.TopicID
+		for _, rt := range r.(*kmsg.OffsetCommitRequest).Topics {
 			for _, rp := range rt.Partitions {
-				p := kmsg.NewOffsetCommitResponseTopicPartition()
-				p.Partition, p.ErrorCode = rp.Partition, kerr.OffsetMetadataTooLarge.Code
-				t.Partitions = append(t.Partitions, p)
 				tooLarge = tooLarge || rp.Metadata != nil && len(*rp.Metadata) > limit
 			}
-			resp.Topics = append(resp.Topics, t)
 		}
-		return resp, nil, tooLarge
+		return refusal(r, kerr.OffsetMetadataTooLarge), nil, tooLarge
 	})
 }
 
@@ -343,6 +335,142 @@ func TestHeartbeatsIntoABlackHoleEndTheRunBeforeTheSession(t *testing.T) {
 	require.NoError(t, err)
 	o, _ := ends.Lookup("results", 0)
 	require.Zero(t, o.Offset, "a run without a lock has published")
+}
+
+// The session of a group of KIP-848 is its broker's, whatever the subscriber was told: another consumer has the partitions
+// when that ends.
+func TestLockIsNoLongerThanTheSessionThatTheBrokerSays(t *testing.T) {
+	t.Parallel()
+	const told = 30 * time.Second
+	for name, c := range map[string]struct {
+		says *time.Duration // the broker; nil: it refuses to
+		want time.Duration
+	}{
+		"shorter than told": {new(worldSession), worldSession},
+		"longer than told":  {new(2 * told), told},
+		"refused":           {nil, told},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, map[string]string{
+				"group.consumer.session.timeout.ms": fmt.Sprint(worldSession.Milliseconds()), "group.consumer.heartbeat.interval.ms": "200",
+			})
+			w.describesGroup(c.says)
+			w.produce(1, number)
+			x, cfg := &wire{}, w.config()
+			cfg.Client = append(cfg.Client, kgo.SessionTimeout(told), kgo.Dialer(x.dial))
+			s := w.subscriber(open(t, cfg), kafka.ServerSideBalancer(told))
+			lost := make(chan error, 1)
+			require.NoError(t, s.Start(t.Context(), eventflow.Listening{Lost: func(_ []*eventflow.Delivery, err error) { lost <- err }}))
+			d := take(t, s, 1)[0]
+			require.Less(t, time.Until(d.LockedUntil), c.want)
+			require.Greater(t, time.Until(d.LockedUntil), c.want/2)
+			if c.want == told {
+				require.NoError(t, s.Close(t.Context()))
+				return
+			}
+			x.swallow.Store(true)
+			start := time.Now()
+			require.ErrorIs(t, <-lost, eventflow.ErrLockLost)
+			require.Less(t, time.Since(start), worldSession)
+			crash(s, x)
+		})
+	}
+}
+
+// describesGroup answers what Apache Kafka does when it is asked for the configuration of a group; nil: it refuses to.
+func (w *world) describesGroup(session *time.Duration) {
+	w.ControlKey(kmsg.NewPtrDescribeConfigsRequest().Key(), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		w.KeepControl()
+		resp := r.ResponseKind().(*kmsg.DescribeConfigsResponse)
+		x := kmsg.NewDescribeConfigsResponseResource()
+		x.ResourceType, x.ResourceName = kmsg.ConfigResourceTypeGroupConfig, "g"
+		if session == nil {
+			x.ErrorCode = kerr.GroupAuthorizationFailed.Code
+		} else {
+			c := kmsg.NewDescribeConfigsResponseResourceConfig()
+			c.Name, c.Value = "consumer.session.timeout.ms", new(fmt.Sprint(session.Milliseconds()))
+			x.Configs = append(x.Configs, c)
+		}
+		resp.Resources = append(resp.Resources, x)
+		return resp, nil, true
+	})
+}
+
+// A broker that is not the group's coordinator any more answers heartbeats, and they keep nothing alive at the one that is.
+func TestHeartbeatsToABrokerThatIsNotTheCoordinatorKeepNoLock(t *testing.T) {
+	t.Parallel()
+	for name, opts := range map[string][]eventflow.SubscriberOption{"classic": nil, "KIP-848": {kafka.ServerSideBalancer(worldSession)}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, map[string]string{
+				"group.consumer.session.timeout.ms": fmt.Sprint(worldSession.Milliseconds()), "group.consumer.heartbeat.interval.ms": "200",
+			})
+			w.produce(1, number)
+			b, _ := w.broker()
+			s := w.subscriber(b, opts...)
+			lost := make(chan error, 1)
+			require.NoError(t, s.Start(t.Context(), eventflow.Listening{Lost: func(_ []*eventflow.Delivery, err error) { lost <- err }}))
+			d := take(t, s, 1)[0]
+			time.Sleep(worldSession + worldSession/2)
+			require.True(t, d.Open(), "its heartbeats are answered by the coordinator")
+
+			w.denyCoordination()
+			start := time.Now()
+			select {
+			case err := <-lost:
+				require.ErrorIs(t, err, eventflow.ErrLockLost)
+				require.Less(t, time.Since(start), worldSession)
+			case <-time.After(4 * worldSession):
+				t.Fatal("the lock is kept for ever")
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			_ = s.Close(ctx) // nobody would hear it
+		})
+	}
+}
+
+// denyCoordination lets the broker answer as one does that another has taken the groups over from.
+func (w *world) denyCoordination() {
+	w.ControlKey(kmsg.NewPtrHeartbeatRequest().Key(), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		w.KeepControl()
+		resp := r.ResponseKind().(*kmsg.HeartbeatResponse)
+		resp.ErrorCode = kerr.NotCoordinator.Code
+		return resp, nil, true
+	})
+	w.ControlKey(kmsg.NewPtrConsumerGroupHeartbeatRequest().Key(), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		w.KeepControl()
+		resp := r.ResponseKind().(*kmsg.ConsumerGroupHeartbeatResponse)
+		resp.ErrorCode = kerr.NotCoordinator.Code
+		return resp, nil, true
+	})
+	w.refuseCommits(kerr.NotCoordinator)
+}
+
+// refuseCommits answers every commit with an error.
+func (w *world) refuseCommits(why *kerr.Error) {
+	w.ControlKey(kmsg.NewPtrOffsetCommitRequest().Key(), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		w.KeepControl()
+		return refusal(r, why), nil, true
+	})
+}
+
+// refusal is the answer to a commit that refuses all of it.
+func refusal(r kmsg.Request, why *kerr.Error) kmsg.Response {
+	req := r.(*kmsg.OffsetCommitRequest)
+	resp := req.ResponseKind().(*kmsg.OffsetCommitResponse)
+	for _, rt := range req.Topics {
+		t := kmsg.NewOffsetCommitResponseTopic()
+		t.Topic, t.TopicID = rt.Topic, rt.TopicID
+		for _, rp := range rt.Partitions {
+			p := kmsg.NewOffsetCommitResponseTopicPartition()
+			p.Partition, p.ErrorCode = rp.Partition, why.Code
+			t.Partitions = append(t.Partitions, p)
+		}
+		resp.Topics = append(resp.Topics, t)
+	}
+	return resp
 }
 
 func TestCommitThatIsNotAnsweredKeepsNoLockAlive(t *testing.T) {
@@ -499,6 +627,12 @@ func TestRetentionThatOvertakesStopsOrIsPassed(t *testing.T) {
 	got := values(t, s, 10)
 	require.Len(t, got, 10)
 	require.Equal(t, "10", got[0])
+	gaps := b.Gaps()
+	require.Len(t, gaps, 1)
+	require.ErrorIs(t, gaps[0].Err, kerr.OffsetOutOfRange)
+	gaps[0].Err = nil
+	require.Equal(t, kafka.GapError{Topic: "one", From: 1, To: 10}, gaps[0])
 	require.NoError(t, s.Close(t.Context()))
+	require.Empty(t, b.Gaps(), "its subscriber is closed")
 	require.EqualValues(t, 20, w.committed())
 }

@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/eventflow-go/eventflow"
 	"github.com/eventflow-go/eventflow/kafka"
@@ -117,6 +120,73 @@ func TestRevokedPartitionIsDrainedMarkedCommittedAndThenFenced(t *testing.T) {
 	_, err := last.Next(ctx, eventflow.Want{Events: 1})
 	require.ErrorIs(t, err, context.DeadlineExceeded, "everything was acknowledged")
 	require.NoError(t, last.Close(t.Context()))
+}
+
+// onlyLastCommits refuses every commit that moves an offset, until it sees one that is the last of its partition. It gives
+// how many were refused.
+func (w *world) onlyLastCommits() *atomic.Int64 {
+	var refused atomic.Int64
+	var seen atomic.Bool
+	w.ControlKey(kmsg.NewPtrOffsetCommitRequest().Key(), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		w.KeepControl()
+		moves := false
+		for _, rt := range r.(*kmsg.OffsetCommitRequest).Topics {
+			for _, rp := range rt.Partitions {
+				if rp.Metadata != nil && kafka.IsLastCommit(*rp.Metadata) {
+					seen.Store(true)
+				}
+				moves = moves || rp.Offset > 0
+			}
+		}
+		if seen.Load() || !moves {
+			return nil, nil, false
+		}
+		refused.Add(1)
+		return refusal(r, kerr.UnknownServerError), nil, true
+	})
+	return &refused
+}
+
+// The committer's own commit may not have come through when a partition goes: the one that is made before it is given away
+// has to.
+func TestWhatIsAcknowledgedWhenAPartitionIsRevokedIsNotHandedToItsNextOwner(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.two(2)
+	open := func(l eventflow.Listening) eventflow.Subscriber {
+		b, _ := w.broker()
+		s, err := b.OpenSubscriber("two", eventflow.Group("g"))
+		require.NoError(t, err)
+		require.NoError(t, s.Start(t.Context(), l))
+		return s
+	}
+	var c settled
+	first := open(c.listening())
+	held := take(t, first, 4)
+	refused := w.onlyLastCommits()
+	for _, d := range held {
+		d.Ack()
+	}
+	require.Eventually(t, func() bool { return refused.Load() > 0 }, 10*time.Second, 5*time.Millisecond)
+	require.Zero(t, c.count(), "a commit that was refused confirms nothing")
+
+	next := open(eventflow.Listening{})
+	w.fresh()
+	require.Equal(t, "fresh", string(take(t, next, 1)[0].Event.Data), "what was acknowledged before the partition was given away runs again")
+	require.Eventually(t, func() bool { return c.count() == len(held) }, 10*time.Second, 5*time.Millisecond, "the acknowledgements are confirmed")
+	require.NoError(t, next.Close(t.Context()))
+	require.NoError(t, first.Close(t.Context()))
+}
+
+// fresh writes one more event to each partition of the topic that two makes.
+func (w *world) fresh() {
+	w.t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(w.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	require.NoError(w.t, err)
+	defer cl.Close()
+	for p := range int32(2) {
+		require.NoError(w.t, cl.ProduceSync(w.t.Context(), &kgo.Record{Topic: "two", Partition: p, Value: []byte("fresh")}).FirstErr())
+	}
 }
 
 // Members come and go all the time while events flow: none is lost, and what runs twice is bounded by what was held.

@@ -11,19 +11,17 @@ import (
 
 // runnerExcused are the rules of runnertest that Kafka does not keep, whatever the mode.
 var runnerExcused = map[string]string{
-	"HeldElsewhereIsNotDone":                    "a consumer that lives and has lost its membership knows it: its runs end before another has their events",
 	"RedrivenEventRunsAgain":                    "Kafka has no redrive",
 	"ReceiveLimitBuriesNoNeighbour":             "Kafka counts no hand-overs",
 	"ReceiveLimitBelowTheAttemptsFailsTheStart": "Kafka counts no hand-overs",
 	"LostLockCancelsTheRunAndFencesIt":          "a lock is the membership in the group: no broker takes it of one event alone",
-	"MaxPerLaneBoundsWhatIsHeld":                "a lane has room again at the mark; the rule counts until the commit",
 	"ReplicasRunEachFireOnce":                   "asked with skewed clocks, which take as long",
 }
 
 func (x setting) runner() runnertest.Harness {
 	h := runnertest.Harness{Broker: x.harness(), Soon: 5 * time.Second, Lease: 5 * time.Second, Excused: maps.Clone(runnerExcused)}
 	if x.mode == kafka.Unordered {
-		for _, name := range []string{"LaneKeepsItsOrder", "LaneKeepsItsOrderAcrossRestarts", "SlowLaneDelaysNoOther"} {
+		for _, name := range []string{"LaneKeepsItsOrder", "LaneKeepsItsOrderAcrossRestarts", "SlowLaneDelaysNoOther", "MaxPerLaneBoundsWhatIsHeld"} {
 			h.Excused[name] = "the mode has no lanes"
 		}
 	}

@@ -12,6 +12,10 @@ import (
 // Settle marks; the committer writes.
 func (p *partition) Settle(ds []*eventflow.Delivery, st eventflow.Settlement) {
 	s := p.s
+	if st.Verb == transacted {
+		s.tellSettled(ds, nil)
+		return
+	}
 	s.mu.Lock()
 	if p.fenced {
 		s.mu.Unlock()
@@ -21,6 +25,10 @@ func (p *partition) Settle(ds []*eventflow.Delivery, st eventflow.Settlement) {
 	for _, d := range ds {
 		seq := d.Token()
 		e := p.at(seq)
+		if e.in {
+			e.freed = st.Verb
+			continue
+		}
 		switch st.Verb {
 		case eventflow.Ack:
 			p.finish(seq, e)
@@ -33,7 +41,7 @@ func (p *partition) Settle(ds []*eventflow.Delivery, st eventflow.Settlement) {
 			p.takeBack(d, st.After)
 		case eventflow.Abandon:
 			s.abandoned = true
-			p.takeBack(d, s.limits.session)
+			p.takeBack(d, s.pulse.lasts())
 		default:
 			p.takeBack(d, st.After)
 		}

@@ -72,6 +72,8 @@ type subscriber struct {
 	limit       int                   // of a commit's metadata
 	drained     chan struct{}
 
+	tx *transactor // nil: not exactly once
+
 	end      context.Context // of the committer and of drains
 	stop     context.CancelFunc
 	kill     context.CancelFunc // of all that the client does
@@ -84,11 +86,9 @@ var _ eventflow.Subscriber = (*subscriber)(nil)
 
 // limits are what a subscriber may hold, from Listening.
 type limits struct {
-	bytes     int           // in all
-	records   int           // of one partition
-	session   time.Duration // how long a lock lasts without an answer of the group
-	rebalance time.Duration // how long the group waits for a member
-	grace     time.Duration // how long a revoked partition may take to be drained
+	bytes   int           // in all
+	records int           // of one partition
+	grace   time.Duration // how long a revoked partition may take to be drained
 }
 
 const (
@@ -109,6 +109,9 @@ var (
 func newSubscriber(b *Broker, topic string, set subscription) *subscriber {
 	s := &subscriber{b: b, topic: topic, set: set, parts: map[int32]*partition{}, limit: metadataLimit, committing: make(chan struct{}, 1)}
 	s.polled.L = &s.mu
+	if set.exactlyOnce > 0 {
+		s.tx = newTransactor(s)
+	}
 	return s
 }
 
@@ -156,6 +159,9 @@ func (s *subscriber) Start(ctx context.Context, l eventflow.Listening) error {
 // check asks for what only the cluster knows. A cluster that does not answer is waited for, later. A runner without a
 // publisher for its dead letters relies on the topic of ours.
 func (s *subscriber) check(ctx context.Context, l *eventflow.Listening) error {
+	if err := s.tx.check(ctx, l); err != nil {
+		return err
+	}
 	return s.b.check(ctx, s.topic, &s.set, l.MaxAttempts > 0 && !l.DeadLetters, s.b.log(l.Logger))
 }
 
@@ -185,10 +191,17 @@ func (s *subscriber) connect() error {
 	if s.set.instance != "" {
 		opts = append(opts, kgo.InstanceID(s.set.instance))
 	}
+	if s.set.committed {
+		opts = append(opts, kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	}
 	s.kick, s.wake, s.drained = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
 	s.closing, s.released = make(chan struct{}), make(chan struct{})
 	s.end, s.stop = context.WithCancel(context.Background())
-	s.pulse.reset()
+	session := s.b.session
+	if s.set.serverSide > 0 { // the client joins by the classic protocol where the broker does not know the other
+		session = min(session, s.set.serverSide)
+	}
+	s.pulse.reset(session, s.b.rebalance)
 	var life context.Context
 	life, s.kill = context.WithCancel(context.Background())
 	cl, err := kgo.NewClient(append(opts, kgo.WithContext(life), kgo.WithLogger(hushed{logger{s.logger()}}))...)
@@ -198,12 +211,7 @@ func (s *subscriber) connect() error {
 		return &eventflow.ConfigError{Field: "kafka.Config.Client", Value: "the options of a subscriber", Allowed: err.Error()}
 	}
 	s.cl = cl
-	s.limits.session, _ = cl.OptValue(kgo.SessionTimeout).(time.Duration)
-	s.limits.rebalance, _ = cl.OptValue(kgo.RebalanceTimeout).(time.Duration)
-	if s.set.serverSide > 0 {
-		s.limits.session = s.set.serverSide
-	}
-	s.limits.grace = max(min(s.listening.Grace, s.limits.rebalance-leaveRoom), 0)
+	s.limits.grace = max(min(s.listening.Grace, s.b.rebalance-leaveRoom), 0)
 	s.workers.Go(s.keepCommitting)
 	s.workers.Go(s.keepWatching)
 	return nil
@@ -239,6 +247,7 @@ func (s *subscriber) Close(ctx context.Context) error {
 	s.closed = true
 	if s.cl == nil {
 		s.mu.Unlock()
+		s.tx.close(ctx)
 		s.b.forget(s)
 		return nil
 	}
@@ -263,6 +272,7 @@ func (s *subscriber) Close(ctx context.Context) error {
 	left := s.abandoned
 	s.mu.Unlock()
 	s.tellLost(lost, eventflow.ErrLockLost)
+	s.tx.close(ctx)
 	s.stop()
 	s.leave(ctx, left)
 	s.workers.Wait()
@@ -278,6 +288,7 @@ func (s *subscriber) settleDown(ctx context.Context, ps []*partition) error {
 		return nil
 	}
 	s.drain(ctx, ps, time.Second)
+	s.tx.leaving(ps)
 	ctx, cancel := context.WithTimeout(ctx, lastCommit)
 	defer cancel()
 	if err := s.commit(ctx, ps, true); err != nil {

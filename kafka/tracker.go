@@ -40,6 +40,11 @@ type entry struct {
 	receives uint16
 	state    entryState
 	sole     soleState
+
+	// in: a transaction is under way with it, so that nobody takes it back or settles it before its end is known; what a
+	// settlement meanwhile said is kept in freed.
+	in    bool
+	freed eventflow.Verb
 }
 
 type entryState uint8

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"strings"
+	"testing"
+)
+
+const want = `ada   +200 cents
+grace -100 cents
+emmy  -100 cents
+598 bookings of 299 transfers, which add up to 0 cents
+`
+
+func TestNoCentIsMadeOrLost(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	if err := run(t.Context(), "", &out); err != nil {
+		t.Fatal(err)
+	}
+	if out.String() != want {
+		t.Errorf("got\n%s", out.String())
+	}
+}
+
+// A cluster without the topics is told by name what to make.
+func TestClusterWithoutTheTopics(t *testing.T) {
+	t.Parallel()
+	brokers := os.Getenv("EVENTFLOW_KAFKA")
+	if brokers == "" {
+		t.Skip("EVENTFLOW_KAFKA is not set: scripts/with-servers kafka -- go test ./examples/exactlyonce")
+	}
+	err := run(t.Context(), "kafka://"+strings.Split(brokers, ",")[0], new(bytes.Buffer))
+	if err == nil || !strings.Contains(err.Error(), "create the topic") {
+		t.Errorf("got %v", err)
+	}
+}
