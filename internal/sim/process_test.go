@@ -144,7 +144,7 @@ func (p *proc) watch(done <-chan struct{}) {
 	}
 	p.w.mu.Lock()
 	p.ready = true
-	if time.Now().After(p.troubled) {
+	if time.Now().After(p.troubled) && p.slot.offset.Load() == 0 { // one that began with a wrong clock finds other fires missed
 		p.wellFrom = p.w.now()
 	}
 	p.w.mu.Unlock()
