@@ -3,6 +3,7 @@ package sqstest_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"os"
@@ -194,5 +195,20 @@ func TestARuleStandsOnlyWhenAnotherServerAgrees(t *testing.T) {
 func newBench(tb testing.TB, cfg aws.Config) *bench {
 	tb.Helper()
 	_, other := tb.(*outcome)
-	return &bench{TB: tb, exact: !other, Client: sqs.NewFromConfig(cfg, func(o *sqs.Options) { o.RetryMaxAttempts = 1 })}
+	return &bench{TB: tb, exact: !other, Client: sqs.NewFromConfig(cfg, func(o *sqs.Options) {
+		o.RetryMaxAttempts, o.HTTPClient = 1, steady{o.HTTPClient}
+	})}
+}
+
+// steady is a client whose requests' bodies can only be read: the SDK closes a body when the answer's header is there, and
+// then says io.EOF to WriteTo, which makes net/http cut the connection with the rest of the answer.
+type steady struct{ sqs.HTTPClient }
+
+func (c steady) Do(req *http.Request) (*http.Response, error) {
+	if req.Body != nil && req.Body != http.NoBody {
+		r := *req
+		r.Body = struct{ io.ReadCloser }{req.Body}
+		req = &r
+	}
+	return c.HTTPClient.Do(req)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -326,12 +327,15 @@ func TestMemoryIsLimited(t *testing.T) {
 
 func TestConnectionsAreLimited(t *testing.T) {
 	t.Parallel()
-	server, b := start(t, sqstest.Options{MaxConnections: 1, Queues: queues("q")})
-	_ = b.attributes(server.QueueURL("q"), "All") // its connection stays open
+	server, _ := start(t, sqstest.Options{MaxConnections: 1, Queues: queues("q")})
+	host, _, _ := strings.Cut(strings.TrimPrefix(server.QueueURL("q"), "http://"), "/")
+	first, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", host)
+	require.NoError(t, err)
+	defer first.Close() //nolint:errcheck // it was open long enough
 	second := newBench(t, server.Config())
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	_, err := second.ListQueues(ctx, &sqs.ListQueuesInput{})
+	_, err = second.ListQueues(ctx, &sqs.ListQueuesInput{})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 }
 
