@@ -266,6 +266,34 @@ func TestABatchsResultsSurviveTheLockOfOneOfItsEvents(t *testing.T) {
 	})
 }
 
+// A flow that skips an item is content with it, whatever became of its neighbour's lock meanwhile.
+func TestASkippedItemOfABatchIsNotRunAgainThoughItsNeighboursLockIsLost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t)
+		runs := map[string]int{}
+		r := b.new(eventflow.NewSink("f", func(ctx context.Context, in eventflow.Batch[string]) error {
+			var errs eventflow.BatchError
+			for i, v := range in.Values() {
+				if runs[v]++; v == "3" {
+					errs.Add(i, eventflow.Skip("not today"))
+				}
+			}
+			if len(in) == 3 {
+				b.mem.Inject(broker.Fault{Kind: broker.LoseLock, Topics: []string{"q"}, Match: func(ev *eventflow.Event) bool { return ev.ID == "1" }})
+				<-ctx.Done()
+			}
+			return errs.Err()
+		}), runner.On(b.mem.Subscriber("q")))
+		b.publish("q", "1", "2", "3")
+		stop := b.listen(r)
+		time.Sleep(time.Minute)
+		require.NoError(t, stop())
+		require.Equal(t, map[string]int{"1": 2, "2": 1, "3": 1}, runs)
+		require.EqualValues(t, 1, balanced(t, r).Outcomes[eventflow.Skipped])
+	})
+}
+
 func TestAPanicOfABatchIsIsolatedToo(t *testing.T) {
 	t.Parallel()
 	for name, die := range map[string]func(){"panic": func() { panic("x") }, "goexit": runtimeGoexit} {

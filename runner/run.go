@@ -271,7 +271,7 @@ func (r *FlowRunner) runBatch(c *chunk) {
 }
 
 // cancelledBatch gives each task of a batch's run that the runner cancelled its verdict. An item that the flow's error
-// does not name is done all the same, unless it comes behind one of its lane that is not.
+// does not name, or names as skipped, is done all the same, unless it comes behind one of its lane that is not.
 func (r *FlowRunner) cancelledBatch(c *chunk, ts []*task, cause, err error) {
 	errs := itemErrors(err, len(ts))
 	stopped := false
@@ -280,12 +280,13 @@ func (r *FlowRunner) cancelledBatch(c *chunk, ts []*task, cause, err error) {
 		if errs != nil {
 			one = errs[i]
 		}
-		switch {
-		case one == nil && !stopped:
-			t.verdict = r.judge(t, t.tried, nil)
+		var skip *eventflow.SkipError
+		switch done := one == nil || errs != nil && errors.As(one, &skip); {
+		case done && !stopped:
+			t.verdict = r.judge(t, t.tried, one)
 			t.verdict.started = c.start
 			continue
-		case one == nil:
+		case done:
 			t.verdict = verdict{turn: turnUnrun}
 		default:
 			if t.verdict = r.cancelled(t, cause, one); t.verdict.reason == reasonLost && t.open() {
