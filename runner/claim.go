@@ -277,7 +277,7 @@ func (r *FlowRunner) end(c *chunk, ts []*task) {
 // wait makes a step after the run be tried again, with the runner's backoff for steps.
 func (r *FlowRunner) wait(t *task, as turn, reason string, err error) {
 	t.faults++
-	after := fullJitter(100*time.Millisecond, 30*time.Second, t.faults)
+	after := fullJitter(100*time.Millisecond, longestPause, t.faults)
 	end := t.verdict
 	switch as {
 	case turnPublish:

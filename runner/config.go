@@ -65,6 +65,10 @@ func defaultBackoff(attempt int) time.Duration {
 	return fullJitter(time.Second, time.Minute, attempt)
 }
 
+// longestPause is how long a broker or a store that fails again and again is left alone at most: so long after it is well
+// again everything goes on.
+const longestPause = 10 * time.Second
+
 // wallTime is time.Now without the monotonic reading, which would hide that the wall clock was set.
 func wallTime() time.Time { return time.Now().Round(0) }
 

@@ -84,7 +84,7 @@ func (r *FlowRunner) withResults(c *chunk, ts []*task) []*task {
 func (r *FlowRunner) shareFate(c *chunk, carrier *task, ts []*task) {
 	for n := 1; len(carrier.pubs) > 0 && carrier.verdict.passes(); n++ {
 		r.announce(Decision{Key: carrier.key, Attempt: carrier.tried, Reason: reasonPublish, Err: errRefused})
-		if !c.pause(fullJitter(100*time.Millisecond, 30*time.Second, n)) {
+		if !c.pause(fullJitter(100*time.Millisecond, longestPause, n)) {
 			carrier.verdict = handBack(reasonShutdown, 0)
 			break
 		}
@@ -149,7 +149,7 @@ func (r *FlowRunner) publishInOrder(c *chunk) {
 	stopped := false
 	for _, t := range c.tasks {
 		for n := 1; t.verdict.turn == turnPublish && !stopped; n++ {
-			if stopped = !c.pause(fullJitter(100*time.Millisecond, 30*time.Second, n)); !stopped {
+			if stopped = !c.pause(fullJitter(100*time.Millisecond, longestPause, n)); !stopped {
 				r.restore(t)
 				r.republish(c, t)
 				if t.verdict.turn == turnPublish {

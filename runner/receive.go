@@ -81,7 +81,7 @@ func (r *FlowRunner) receiveAll(ctx context.Context, s *source) error {
 		}
 		faults++
 		r.faults.say(r.logger().With("trigger", s.name), s, "an event clock fails; it is asked again", err)
-		t := time.NewTimer(fullJitter(200*time.Millisecond, 30*time.Second, faults))
+		t := time.NewTimer(fullJitter(200*time.Millisecond, longestPause, faults))
 		select {
 		case <-t.C:
 		case <-ctx.Done():
