@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"maps"
+	"net/http"
 	"os"
 	"slices"
 	"strconv"
@@ -132,8 +133,10 @@ func TestRunnerOnOtherServers(t *testing.T) {
 
 func (s *server) open(t brokertest.T, x brokertest.Setup, fifo, received bool) *brokertest.Fixture {
 	t.Helper()
+	transport := &http.Transport{MaxIdleConnsPerHost: 10}
+	t.Cleanup(transport.CloseIdleConnections)
 	cfg := aws.Config{
-		Region: "us-east-1", BaseEndpoint: aws.String(os.Getenv(s.endpoint)),
+		Region: "us-east-1", BaseEndpoint: aws.String(os.Getenv(s.endpoint)), HTTPClient: &http.Client{Transport: transport},
 		Credentials: credentials.NewStaticCredentialsProvider("AKIAEVERYTHING", "secret", ""),
 	}
 	admin := awssqs.NewFromConfig(cfg)
