@@ -82,7 +82,7 @@ func (x *till) take(ctx context.Context, b *kafka.Broker) error {
 		case isLarge(i):
 			return eventflow.Many[string]{"of an aborted transaction", strings.Repeat("x", 2<<20)}, nil
 		}
-		time.Sleep(time.Duration(rand.IntN(3)) * time.Millisecond)
+		time.Sleep(time.Duration(rand.IntN(3)) * time.Millisecond) // runs that overlap, so that transactions hold several
 		return eventflow.Many[string]{"of " + v}, nil
 	}), runner.On(b.Subscriber(x.Orders, opts...)), runner.PublishTo(b.Publisher(x.Results)),
 		runner.Logger(quietLog), runner.Grace(2*time.Second), runner.HardStop(time.Second), runner.MaxRuns(16))
@@ -109,7 +109,7 @@ func TestExactlyOnceChild(t *testing.T) { //nolint:paralleltest // a process of 
 	if x.Chaos {
 		go func() {
 			for ctx.Err() == nil {
-				time.Sleep(time.Duration(300+rand.IntN(1000)) * time.Millisecond)
+				time.Sleep(time.Duration(300+rand.IntN(1000)) * time.Millisecond) // between two faults
 				w.hangUp()
 			}
 		}()
@@ -292,11 +292,11 @@ func (x *till) killed(t *testing.T, n, kills int) {
 	}()
 	for k := range kills {
 		x.order(t, k*n/(kills+1), (k+1)*n/(kills+1))
-		time.Sleep(time.Duration(rand.IntN(1000)) * time.Millisecond)
+		time.Sleep(time.Duration(rand.IntN(1000)) * time.Millisecond) // at any moment of what is under way
 		i := rand.IntN(processes)
 		if k%4 == 3 {
 			require.NoError(t, running[i].Process.Signal(syscall.SIGSTOP)) // and wakes up fenced
-			time.Sleep(tillSession + time.Second)
+			time.Sleep(tillSession + time.Second) // longer than the session: it wakes up as nobody's member
 			require.NoError(t, running[i].Process.Signal(syscall.SIGCONT))
 			continue
 		}

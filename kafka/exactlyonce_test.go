@@ -350,7 +350,7 @@ func TestExactlyOnceCallsShareTransactions(t *testing.T) {
 			require.Eventually(t, waiting, 10*time.Second, time.Millisecond)
 		}
 	}
-	time.Sleep(300 * time.Millisecond) // for the others to queue
+	require.Eventually(t, func() bool { return kafka.Queued(t, x.Transactional) == len(ds)-1 }, 10*time.Second, time.Millisecond)
 	letGo()
 	all.Wait()
 	committed, _ := w.seen("results")

@@ -87,3 +87,15 @@ func GroupSession(ctx context.Context, cl *kgo.Client, group string) (time.Durat
 	session, _, err := groupTimeouts(ctx, cl, group)
 	return session, err
 }
+
+// Queued is how many transactions of a subscriber wait for the one under way.
+func Queued(t *testing.T, s eventflow.Subscriber) int {
+	t.Helper()
+	x, ok := s.(exactlyOnce)
+	if !ok {
+		t.Fatalf("%T makes no transactions", s)
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return len(x.tx.queue)
+}

@@ -78,7 +78,7 @@ func TestVictim(t *testing.T) { //nolint:paralleltest // a process of its own
 	results, err := b.OpenPublisher(v.Results)
 	require.NoError(t, err)
 	r, err := runner.New(eventflow.NewFlow("answer", func(_ context.Context, text string) (string, error) {
-		time.Sleep(rand.N(12 * time.Millisecond))
+		time.Sleep(rand.N(12 * time.Millisecond)) // so that a kill finds runs under way
 		return text + " " + v.Name, nil
 	}), runner.On(s), runner.PublishTo(results), runner.MaxRuns(8), runner.MaxInFlight(killInFlight), runner.MaxAttempts(1000),
 		runner.Logger(log), runner.Grace(15*time.Second), runner.HardStop(2*time.Second))

@@ -77,7 +77,7 @@ func (b *bank) book(_ context.Context, t Transfer) (eventflow.Many[Booking], err
 	if t.Cents <= 0 {
 		return nil, eventflow.Permanent(errors.New("a transfer of nothing"))
 	}
-	time.Sleep(time.Millisecond) // tellers are slow
+	time.Sleep(time.Millisecond) // tellers are slow: an abort finds transactions under way
 	return eventflow.Many[Booking]{
 		{Batch: b.name, Account: t.From, Cents: -t.Cents},
 		{Batch: b.name, Account: t.To, Cents: t.Cents},

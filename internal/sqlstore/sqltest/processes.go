@@ -337,7 +337,7 @@ func SkipHoldsAcrossProcesses(t *testing.T, where string) {
 		for i, skew := range []string{"0s", "5s", "-5s"} {
 			all[i] = act(t, where, "skip", skewEnv+"="+skew)
 		}
-		time.Sleep(d)
+		time.Sleep(d) // the processes live on real clocks, which differ
 		for _, a := range all {
 			_ = a.cmd.Process.Signal(os.Interrupt)
 		}
@@ -348,7 +348,7 @@ func SkipHoldsAcrossProcesses(t *testing.T, where string) {
 	}
 	before := listen(10 * time.Second)
 	stopped := time.Now()
-	time.Sleep(12 * time.Second)
+	time.Sleep(12 * time.Second) // the stop, long enough to miss fires
 	again := time.Now()
 	after := listen(6 * time.Second)
 
