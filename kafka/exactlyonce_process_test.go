@@ -296,7 +296,7 @@ func (x *till) killed(t *testing.T, n, kills int) {
 		i := rand.IntN(processes)
 		if k%4 == 3 {
 			require.NoError(t, running[i].Process.Signal(syscall.SIGSTOP)) // and wakes up fenced
-			time.Sleep(tillSession + time.Second) // longer than the session: it wakes up as nobody's member
+			time.Sleep(tillSession + time.Second)                          // longer than the session: it wakes up as nobody's member
 			require.NoError(t, running[i].Process.Signal(syscall.SIGCONT))
 			continue
 		}
