@@ -64,7 +64,7 @@ func copyOf(h *held, at time.Time) *azservicebus.AMQPAnnotatedMessage {
 	p.MessageID = rand.Text()
 	m := &azservicebus.AMQPAnnotatedMessage{
 		ApplicationProperties: props, Body: raw.Body, Properties: &p, Footer: raw.Footer,
-		MessageAnnotations: map[any]any{annDue: at.UTC()},
+		MessageAnnotations: map[any]any{annDue: dueAt(at)},
 	}
 	if h.raw.PartitionKey != nil {
 		m.MessageAnnotations["x-opt-partition-key"] = *h.raw.PartitionKey

@@ -280,7 +280,7 @@ func ExampleDelay() {
 func ExamplePublisher_PublishAt() {
 	bus, end := connected()
 	defer end()
-	at := time.Now().Add(100 * time.Millisecond).Truncate(time.Millisecond) // as AMQP does
+	at := time.Now().Add(100 * time.Millisecond)
 	if err := bus.Publisher("orders").PublishAt(context.Background(), at, eventflow.Event{ID: "1", Source: "me", Type: "order"}); err != nil {
 		panic(err)
 	}

@@ -46,6 +46,14 @@ const maxID = 128
 // annDue is the annotation that schedules a message.
 const annDue = "x-opt-scheduled-enqueue-time"
 
+// dueAt is a time as AMQP can carry it. It counts whole milliseconds, and what is scheduled must not come early.
+func dueAt(at time.Time) time.Time {
+	if whole := at.UTC().Truncate(time.Millisecond); whole.Before(at) {
+		return whole.Add(time.Millisecond)
+	}
+	return at.UTC()
+}
+
 // encode makes the message of an event. at is when it is enqueued; zero: at once.
 func encode(ev *eventflow.Event, set *publication, at time.Time) (*azservicebus.AMQPAnnotatedMessage, error) {
 	var made struct { // at once
@@ -73,7 +81,7 @@ func encode(ev *eventflow.Event, set *publication, at time.Time) (*azservicebus.
 		props.Subject = &ev.Subject // what rules filter by
 	}
 	if !at.IsZero() {
-		m.MessageAnnotations = map[any]any{annDue: at.UTC()}
+		m.MessageAnnotations = map[any]any{annDue: dueAt(at)}
 	}
 	attributes := ev.Attributes
 	if set.structured {

@@ -47,7 +47,8 @@ func (p *Publisher) Publish(ctx context.Context, events ...eventflow.Event) erro
 	return p.publish(ctx, at, events)
 }
 
-// PublishAt publishes events that consumers see from a time on, by the service's clock. One that is past is now.
+// PublishAt publishes events that consumers see from a time on, by the service's clock. One that is past is now. AMQP counts
+// whole milliseconds: a time between two of them is the later one.
 func (p *Publisher) PublishAt(ctx context.Context, at time.Time, events ...eventflow.Event) error {
 	return p.publish(ctx, at, events)
 }

@@ -101,7 +101,7 @@ type fact struct {
 type replica struct {
 	cmd       *exec.Cmd
 	skew      time.Duration
-	disturbed []time.Time // it was stopped or killed, or the store did not answer it
+	disturbed []time.Time // it was stopped, went on or was killed, or the store did not answer it
 }
 
 // disturbance reports whether something happened to the process between what it did and what another did.
@@ -287,6 +287,9 @@ func (f *fleet) disturb() {
 			}
 		}
 		if f.stoppedFor++; f.stoppedFor == 3 { // longer than a lease
+			// Its effect may come before it has heard that its lease is over, and before the next run begins: then the
+			// fence of neither is older than what was seen, and nobody can refuse it.
+			f.stopped.disturbed = append(f.stopped.disturbed, time.Now())
 			_ = f.stopped.cmd.Process.Signal(syscall.SIGCONT)
 			f.stopped = nil
 			return
