@@ -97,7 +97,9 @@
 // group does not see what was published before it began, which is warned of; share.delivery.count.limit, 5 by default, has to
 // be at least the runner's attempts and its slack, or Start fails: the group drops a record that was delivered more often.
 // Whoever holds a record for the last of its deliveries keeps it, tries it again in its own process, and writes it to the
-// dead-letter topic when it closes; if its process dies then, the record is lost. A broker releases all that a member holds
+// dead-letter topic when it closes; if its process dies then, the record is lost. Of an answer with a batch that cannot be
+// read (a wrong sum, or more than may be held) the other batches are handed over, and [OnGap] says what becomes of that one:
+// the subscription ends and it is released, or it is rejected, logged and noted in [Broker.Gaps]. A broker releases all that a member holds
 // when their connection ends, so an abandoned event may be another's before its lock ends, and one whose connection was cut
 // at once: a flow that still runs is told, and the claim in the store is the fence.
 //

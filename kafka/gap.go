@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -32,21 +33,45 @@ func (e *GapError) Unwrap() []error { return []error{e.Err, eventflow.ErrFatal} 
 
 // Gaps gives the records that are lost to the broker's open subscribers, which have gone on behind them: the latest 100
 // gaps of each. To−From is how many offsets that were, of which compaction and transactions may have left fewer records.
-func (b *Broker) Gaps() (gaps []GapError) {
+func (b *Broker) Gaps() []GapError {
 	b.mu.Lock()
-	subscribers := make([]*subscriber, 0, len(b.open))
+	subscribers := make([]passer, 0, len(b.open))
 	for c := range b.open {
-		if s, ok := c.(*subscriber); ok {
+		if s, ok := c.(passer); ok {
 			subscribers = append(subscribers, s)
 		}
 	}
 	b.mu.Unlock()
+	var all []GapError
 	for _, s := range subscribers {
-		s.mu.Lock()
-		gaps = append(gaps, s.gaps...)
-		s.mu.Unlock()
+		all = append(all, s.passed()...)
 	}
-	return gaps
+	return all
+}
+
+// A passer can go on behind gaps. passed gives those that it went on behind.
+type passer interface{ passed() []GapError }
+
+func (s *subscriber) passed() []GapError {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.gaps)
+}
+
+func (s *shareSubscriber) passed() []GapError {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.gaps)
+}
+
+// gaps are the latest ones.
+type gaps []GapError
+
+func (gs *gaps) add(g GapError) {
+	const most = 100
+	if *gs = append(*gs, g); len(*gs) > most {
+		*gs = (*gs)[1:]
+	}
 }
 
 // seek is where the client has to go on with a partition.
@@ -133,8 +158,5 @@ func (s *subscriber) resume(p *partition, to int64, cause error) {
 	s.cl.SetOffsets(map[string]map[int32]kgo.EpochOffset{s.topic: {p.number: {Epoch: -1, Offset: to}}})
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	const most = 100
-	if s.gaps = append(s.gaps, g); len(s.gaps) > most {
-		s.gaps = s.gaps[1:]
-	}
+	s.gaps.add(g)
 }

@@ -55,6 +55,7 @@ type shareSubscriber struct {
 	wake    chan struct{}
 	broken  error // what the next Next returns, once
 	final   error // what every Next returns
+	gaps    gaps
 
 	end      context.Context // of the member and of what the sessions ask for: it ends with Close
 	stop     context.CancelFunc

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/eventflow-go/eventflow"
@@ -304,94 +303,4 @@ func shareParts(req *kmsg.ShareFetchRequest, known map[sharePart]struct{}) map[s
 		}
 	}
 	return known
-}
-
-// partError is what went wrong with one partition of a fetch. from and to are the offsets of what cannot be read; equal: it
-// is about none.
-type partError struct {
-	part     sharePart
-	from, to int64
-	err      error
-}
-
-// decode makes records of an answer. What is locked and is no record (a gap that compaction left, a transaction's marker)
-// is told back at once.
-func (x *shareSession) decode(res *kmsg.ShareFetchResponse, cluster string) (got []*shareRecord, gaps []shareAck, errs []partError) {
-	for i := range res.Topics {
-		for j := range res.Topics[i].Partitions {
-			p := &res.Topics[i].Partitions[j]
-			part := sharePart{res.Topics[i].TopicID, p.Partition}
-			if p.ErrorCode != 0 {
-				errs = append(errs, partError{part: part, err: kerr.ErrorForCode(p.ErrorCode)})
-				continue
-			}
-			if len(p.AcquiredRecords) == 0 {
-				continue
-			}
-			o := x.origins[part]
-			if o == nil {
-				o = newOrigin(cluster, x.s.topic, part.topic, part.partition)
-				x.origins[part] = o
-			}
-			whole := kmsg.NewFetchResponseTopicPartition()
-			whole.Partition, whole.RecordBatches = p.Partition, p.Records
-			f, _ := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{Topic: x.s.topic, Partition: p.Partition}, &whole, x.s.decoder, nil)
-			records := f.Records
-			slab := []eventflow.Delivery(nil)
-			for _, a := range p.AcquiredRecords {
-				next := a.FirstOffset
-				for len(records) > 0 && records[0].Offset < next {
-					records = records[1:]
-				}
-				for len(records) > 0 && records[0].Offset <= a.LastOffset {
-					if len(slab) == 0 {
-						slab = make([]eventflow.Delivery, min(len(records), 32))
-					}
-					r := &shareRecord{d: &slab[0], rec: records[0], x: x, part: part, offset: records[0].Offset}
-					slab, records = slab[1:], records[1:]
-					fromRecord(r.rec, o, &r.d.Event)
-					r.d.Attempts, r.d.Receives, r.d.Native = -1, max(int(a.DeliveryCount), 1), r.rec
-					if r.offset > next && f.Err == nil {
-						gaps = append(gaps, shareAck{part: part, first: next, last: r.offset - 1, kind: shareGap})
-					}
-					got, next = append(got, r), r.offset+1
-				}
-				switch {
-				case next > a.LastOffset:
-				case f.Err != nil:
-					errs = append(errs, partError{part: part, from: next, to: a.LastOffset + 1, err: f.Err})
-				default:
-					gaps = append(gaps, shareAck{part: part, first: next, last: a.LastOffset, kind: shareGap})
-				}
-			}
-		}
-	}
-	return got, gaps, errs
-}
-
-// fault deals with what went wrong with a partition. The caller holds mu.
-func (x *shareSession) fault(e partError) {
-	s := x.s
-	switch {
-	case e.from < e.to: // a batch that cannot be read now cannot be read later
-		gap := &GapError{Topic: s.topic, Partition: e.part.partition, From: e.from, To: e.to, Err: e.err}
-		if s.set.onGap == StopOnGap {
-			s.final = gap
-			x.add(shareAck{part: e.part, first: e.from, last: e.to - 1, kind: shareRelease})
-			s.wakeUp()
-			return
-		}
-		s.logger().Error("kafka: records are lost", "subscriber", s.String(), "error", gap)
-		x.add(shareAck{part: e.part, first: e.from, last: e.to - 1, kind: shareReject})
-	case shareMoved(e.err):
-		delete(x.parts, e.part)
-		x.failures++
-		x.after = time.Now().Add(backoff(x.failures))
-		s.lookAgain()
-	default:
-		s.broken = s.b.explain("receive", s.topic, e.err, false)
-		s.wakeUp()
-		x.failures++
-		x.after = time.Now().Add(backoff(x.failures))
-	}
 }

@@ -60,7 +60,7 @@ type subscriber struct {
 	polled     sync.Cond
 	broken     error // what the next Next returns, once
 	final      error // what every Next returns
-	gaps       []GapError
+	gaps       gaps
 	gapSeeks   []seek // where the client has to go on behind gaps
 
 	// Of the committer: see commit.go.

@@ -111,11 +111,14 @@ func (g *rig) round(call int, keys []string) (ns, allocs, bytes float64) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	start := time.Now()
-	for i := 0; i < n; i += call {
+	for i, k := 0, 0; i < n; i += call {
 		for j := range evs {
 			evs[j] = eventflow.Event{Data: benchBody}
 			if keys != nil {
-				evs[j].Key = keys[(i+j)%len(keys)]
+				evs[j].Key = keys[k]
+				if k++; k == len(keys) {
+					k = 0
+				}
 			}
 		}
 		if err := g.in.Publish(context.Background(), evs[:min(call, n-i)]...); err != nil {
