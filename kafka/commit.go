@@ -64,13 +64,11 @@ func (s *subscriber) keepCommitting() {
 			wait = min(wait, max(first.Add(commitLinger).Sub(now), last.Add(space).Sub(now)))
 		}
 		if (dirty && wait <= 0) || suspended && now.Sub(last) >= commitRetry {
-			ctx, cancel := context.WithTimeout(s.end, s.patience())
-			err := s.commit(ctx, nil, false)
-			cancel()
+			err := s.commitNow()
 			first, last = time.Time{}, time.Now()
 			if err != nil {
 				last = last.Add(commitRetry)
-				if !failing && s.end.Err() == nil {
+				if !failing && s.end.Err() == nil && !errors.Is(err, context.Canceled) {
 					s.logger().Warn("kafka: a commit failed; it is tried again until the partitions go", "subscriber", s.String(), "error", err)
 				}
 			}
@@ -87,6 +85,16 @@ func (s *subscriber) keepCommitting() {
 			return
 		}
 	}
+}
+
+// commitNow is the committer's. Close can interrupt it.
+func (s *subscriber) commitNow() error {
+	ctx, cancel := context.WithTimeout(s.end, s.patience())
+	defer cancel()
+	s.mu.Lock()
+	s.interrupt = cancel
+	s.mu.Unlock()
+	return s.commit(ctx, nil, false)
 }
 
 // wanted reports whether a record waits for its attempt to be committed. The caller holds mu.
@@ -112,6 +120,13 @@ type entryCommit struct {
 // commit writes what is marked, of the partitions given or of all that have something, and tells the runner what is
 // confirmed. A clean commit is the last of its partitions: who begins there next need not suspect anything.
 func (s *subscriber) commit(ctx context.Context, ps []*partition, clean bool) error {
+	return s.commitBy(ctx, ps, clean, s.send)
+}
+
+// sends is a way of a commit to the cluster. It fills each one's error.
+type sends func(ctx context.Context, cs []entryCommit) error
+
+func (s *subscriber) commitBy(ctx context.Context, ps []*partition, clean bool, send sends) error {
 	select {
 	case s.committing <- struct{}{}:
 		defer func() { <-s.committing }()
@@ -119,7 +134,7 @@ func (s *subscriber) commit(ctx context.Context, ps []*partition, clean bool) er
 		return ctx.Err()
 	}
 	for {
-		err := s.conclude(s.write(ctx, ps, clean))
+		err := s.conclude(s.write(ctx, ps, clean, send))
 		if !errors.Is(err, errShorter) {
 			return err
 		}
@@ -131,7 +146,7 @@ var errUnanswered = errors.New("the commit was not answered")
 // errShorter: the broker takes less metadata than was tried; less was not.
 var errShorter = errors.New("the commit's metadata is too large for the broker")
 
-func (s *subscriber) write(ctx context.Context, ps []*partition, clean bool) ([]entryCommit, error) {
+func (s *subscriber) write(ctx context.Context, ps []*partition, clean bool, send sends) ([]entryCommit, error) {
 	s.mu.Lock()
 	if ps == nil {
 		for _, p := range s.parts {
@@ -154,7 +169,7 @@ func (s *subscriber) write(ctx context.Context, ps []*partition, clean bool) ([]
 	if len(cs) == 0 {
 		return nil, nil
 	}
-	return cs, s.send(ctx, cs)
+	return cs, send(ctx, cs)
 }
 
 // snapshot is what there is to commit of a partition. It is false when that does not fit and what a transaction has
@@ -205,7 +220,7 @@ func (p *partition) fill(full bool) {
 	}
 }
 
-// send writes the commit and fills each one's error.
+// send writes the commit through the client, which knows whether it may.
 func (s *subscriber) send(ctx context.Context, cs []entryCommit) error {
 	offsets := make(map[int32]kgo.EpochOffset, len(cs))
 	texts := make(map[int32]*string, len(cs))
@@ -222,21 +237,23 @@ func (s *subscriber) send(ctx context.Context, cs []entryCommit) error {
 		}
 		return nil
 	})
-	answers := make(map[int32]error, len(cs))
 	var failed error
 	s.cl.CommitOffsetsSync(ctx, map[string]map[int32]kgo.EpochOffset{s.topic: offsets},
 		func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
-			if failed = err; err != nil {
-				return
-			}
-			for i := range resp.Topics {
-				for _, x := range resp.Topics[i].Partitions {
-					answers[x.Partition] = kerr.ErrorForCode(x.ErrorCode)
-				}
+			if failed = err; err == nil {
+				note(cs, resp)
 			}
 		})
-	if failed != nil {
-		return failed
+	return failed
+}
+
+// note fills each one's error from the answer.
+func note(cs []entryCommit, resp *kmsg.OffsetCommitResponse) {
+	answers := make(map[int32]error, len(cs))
+	for i := range resp.Topics {
+		for _, x := range resp.Topics[i].Partitions {
+			answers[x.Partition] = kerr.ErrorForCode(x.ErrorCode)
+		}
 	}
 	for i := range cs {
 		err, answered := answers[cs[i].p.number]
@@ -245,7 +262,6 @@ func (s *subscriber) send(ctx context.Context, cs []entryCommit) error {
 		}
 		cs[i].err = err
 	}
-	return nil
 }
 
 // conclude notes what became of a commit.

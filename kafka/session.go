@@ -69,6 +69,9 @@ func (p *pulse) reset(session, rebalance time.Duration) {
 // lasts is the session timeout.
 func (p *pulse) lasts() time.Duration { return time.Duration(p.session.Load()) }
 
+// isJoining reports whether the group has not answered a request to join.
+func (p *pulse) isJoining() bool { return p.joining.Load() != 0 }
+
 func (p *pulse) now() int64 { return int64(time.Since(p.start)) | 1 }
 
 // OnBrokerWrite is the client's.

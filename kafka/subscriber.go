@@ -8,9 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/eventflow-go/eventflow"
 )
@@ -70,6 +68,7 @@ type subscriber struct {
 	unconfirmed int                   // acknowledged and not committed
 	unsure      []*eventflow.Delivery // acknowledged of partitions that were fenced before the commit
 	limit       int                   // of a commit's metadata
+	interrupt   context.CancelFunc    // of its last commit
 	drained     chan struct{}
 
 	tx *transactor // nil: not exactly once
@@ -277,69 +276,4 @@ func (s *subscriber) Close(ctx context.Context) error {
 	s.leave(ctx, left)
 	s.workers.Wait()
 	return err
-}
-
-// settleDown waits for settlements that are on their way and commits.
-func (s *subscriber) settleDown(ctx context.Context, ps []*partition) error {
-	s.mu.Lock()
-	suspended := s.suspended
-	s.mu.Unlock()
-	if len(ps) == 0 || suspended { // nobody would hear the commit
-		return nil
-	}
-	s.drain(ctx, ps, time.Second)
-	s.tx.leaving(ps)
-	ctx, cancel := context.WithTimeout(ctx, lastCommit)
-	defer cancel()
-	if err := s.commit(ctx, ps, true); err != nil {
-		return s.b.explain("commit", s.topic, err, false)
-	}
-	return nil
-}
-
-const (
-	lastCommit = 5 * time.Second // the commit of a Close or of a revoked partition
-	leaveWait  = 3 * time.Second // for the group to hear that we go
-)
-
-// leave leaves the group, unless a flow that was abandoned still runs: nobody else may have its event before the session
-// is over.
-func (s *subscriber) leave(ctx context.Context, abandoned bool) {
-	ctx, cancel := context.WithTimeout(ctx, leaveWait)
-	defer cancel()
-	if abandoned {
-		cancel()
-	}
-	member, _ := s.cl.GroupMetadata()
-	err := s.cl.LeaveGroupContext(ctx)
-	s.kill() // what still waits for other members to join
-	if err != nil && !abandoned {
-		if err = s.quit(member); err != nil {
-			s.logger().Warn("kafka: the group was not left; it will notice when the session is over", "subscriber", s.String(), "error", err)
-		}
-	}
-	s.cl.CloseAllowingRebalance()
-}
-
-// quit leaves the group for a member whose own client waits for a rebalance, which others may hold up for long.
-func (s *subscriber) quit(member string) error {
-	if member == "" || s.set.instance != "" || s.set.serverSide > 0 {
-		return nil
-	}
-	cl, err := s.b.client()
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), leaveWait)
-	defer cancel()
-	req := kmsg.NewPtrLeaveGroupRequest()
-	req.Group, req.MemberID = s.set.group, member // the second until version 2, the list from 3 on
-	m := kmsg.NewLeaveGroupRequestMember()
-	m.MemberID = member
-	req.Members = append(req.Members, m)
-	resp, err := req.RequestWith(ctx, cl)
-	if err != nil {
-		return err
-	}
-	return kerr.ErrorForCode(resp.ErrorCode)
 }
