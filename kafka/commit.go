@@ -12,14 +12,13 @@ import (
 	"github.com/eventflow-go/eventflow"
 )
 
-// The committer is a goroutine of each subscriber. It writes what is marked when as much is marked as is still held, so
-// that a runner that waits for confirmations is not kept waiting, and otherwise after a little while, so that slow flows
-// share a commit.
+// The committer is a goroutine of each subscriber. It writes what is marked at once when that is half of what the runner
+// may hold, so that it is confirmed before the runner has to wait for it; soon when as much is marked as is still held; and
+// otherwise after a little while, so that slow flows share a commit.
 
 const (
 	commitLinger = 20 * time.Millisecond // at most, from the first mark to the commit
 	commitSpace  = 2 * time.Millisecond  // from an answer to the next commit
-	commitMany   = 256                   // marks that do not wait that long: a runner waits for their confirmation
 	commitRetry  = 100 * time.Millisecond
 	commitWait   = 10 * time.Second // for an answer, at most
 )
@@ -45,11 +44,7 @@ func (s *subscriber) keepCommitting() {
 	for {
 		now := time.Now()
 		s.mu.Lock()
-		dirty, urgent, suspended := s.dirty, s.unconfirmed >= max(s.open, 1) || s.wanted(), s.suspended
-		space := commitSpace
-		if s.unconfirmed >= commitMany {
-			space /= 4
-		}
+		dirty, urgent, many, suspended := s.dirty, s.unconfirmed >= max(s.open, 1) || s.wanted(), s.many(), s.suspended
 		s.mu.Unlock()
 		if dirty && first.IsZero() {
 			first = now
@@ -58,10 +53,12 @@ func (s *subscriber) keepCommitting() {
 		switch {
 		case suspended:
 			wait = commitRetry
+		case dirty && many && !failing: // no timer: those of an idle process are a millisecond late or two
+			wait = 0
 		case dirty && urgent:
-			wait = min(wait, last.Add(space).Sub(now))
+			wait = min(wait, last.Add(commitSpace).Sub(now))
 		case dirty:
-			wait = min(wait, max(first.Add(commitLinger).Sub(now), last.Add(space).Sub(now)))
+			wait = min(wait, max(first.Add(commitLinger).Sub(now), last.Add(commitSpace).Sub(now)))
 		}
 		if (dirty && wait <= 0) || suspended && now.Sub(last) >= commitRetry {
 			err := s.commitNow()
@@ -95,6 +92,12 @@ func (s *subscriber) commitNow() error {
 	s.interrupt = cancel
 	s.mu.Unlock()
 	return s.commit(ctx, nil, false)
+}
+
+// many reports whether so much was marked since the last commit that a runner, which holds what is not confirmed, has to
+// wait soon. Where nobody is told of confirmations, nobody waits for them. The caller holds mu.
+func (s *subscriber) many() bool {
+	return s.listening.Settled != nil && s.marked >= max(s.room/2, 1)
 }
 
 // wanted reports whether a record waits for its attempt to be committed. The caller holds mu.
@@ -154,7 +157,7 @@ func (s *subscriber) write(ctx context.Context, ps []*partition, clean bool, sen
 				ps = append(ps, p)
 			}
 		}
-		s.dirty = false
+		s.dirty, s.marked = false, 0
 	}
 	cs := make([]entryCommit, 0, len(ps))
 	for _, p := range ps {

@@ -122,6 +122,18 @@ type massacre struct {
 	reads context.Context
 }
 
+func newMassacre(t *testing.T, seeds []string, protocol string) *massacre {
+	t.Helper()
+	like := victim{Seeds: seeds, Protocol: protocol, Topic: apacheTopic(t, seeds, killPartitions), Results: apacheTopic(t, seeds, killPartitions)}
+	if protocols[protocol].unordered {
+		cl, err := kgo.NewClient(kgo.SeedBrokers(seeds...))
+		require.NoError(t, err)
+		defer cl.Close()
+		shareConfigs(t, cl, like.Topic, killSession)
+	}
+	return &massacre{t: t, all: map[string]*process{}, read: make(chan answer, 1024), rnd: rand.New(rand.NewPCG(rand.Uint64(), 0)), like: like}
+}
+
 func (m *massacre) join() {
 	m.t.Helper()
 	p := &process{victim: m.like, said: speech{ready: make(chan struct{})}}
@@ -259,16 +271,7 @@ func TestApacheProcessesThatAreKilledLoseNothing(t *testing.T) {
 	for name := range protocols {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			m := &massacre{
-				t: t, all: map[string]*process{}, read: make(chan answer, 1024), rnd: rand.New(rand.NewPCG(rand.Uint64(), 0)),
-				like: victim{Seeds: seeds, Protocol: name, Topic: apacheTopic(t, seeds, killPartitions), Results: apacheTopic(t, seeds, killPartitions)},
-			}
-			if protocols[name].unordered {
-				cl, err := kgo.NewClient(kgo.SeedBrokers(seeds...))
-				require.NoError(t, err)
-				defer cl.Close()
-				shareConfigs(t, cl, m.like.Topic, killSession)
-			}
+			m := newMassacre(t, seeds, name)
 			m.run(2*kills, events, func(round int) { // every other one leaves in peace
 				m.end([]syscall.Signal{syscall.SIGTERM, syscall.SIGKILL}[round%2])
 				m.join()

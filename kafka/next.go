@@ -35,7 +35,21 @@ func (s *subscriber) Next(ctx context.Context, want eventflow.Want) ([]*eventflo
 		return nil, s.wrap(eventflow.ErrClosed)
 	}
 	s.calling = true
-	defer func() { s.calling = false }()
+	ds, err := s.next(ctx, want)
+	if len(s.fresh) > 0 {
+		s.mu.Unlock() // the others need not wait
+		s.read(s.fresh)
+		s.mu.Lock()
+		clear(s.fresh)
+		s.fresh = s.fresh[:0]
+	}
+	s.calling = false
+	return ds, err
+}
+
+// next waits for something to hand over. The caller holds mu.
+func (s *subscriber) next(ctx context.Context, want eventflow.Want) ([]*eventflow.Delivery, error) {
+	s.room = max(s.room, want.Events)
 	if s.perLane != want.PerLane {
 		s.perLane = want.PerLane
 		s.placeAll()
@@ -48,7 +62,7 @@ func (s *subscriber) Next(ctx context.Context, want eventflow.Want) ([]*eventflo
 			return nil, err
 		}
 		due := s.expire()
-		if !asked && s.waiting() < want.Events && s.hungry() {
+		if !asked && s.low() && s.hungry() {
 			asked = true
 			s.poll(nil) //nolint:staticcheck // the client's way of saying: what is there already
 			continue
@@ -74,18 +88,23 @@ func (s *subscriber) failure() error {
 	return err
 }
 
-// waiting is how many records could be handed over, roughly.
-func (s *subscriber) waiting() (n int) {
-	for l := s.ready.first; l != nil; l = l.next {
-		if n += l.p.n - l.p.held; n > aheadRecords {
-			break
+// low reports whether some partition has little left to hand over, or is to be resumed. What is taken from the client
+// sooner than it is needed only grows cold.
+func (s *subscriber) low() bool {
+	for _, p := range s.parts {
+		if p.queued < max(s.room/4, 1) || p.paused && !p.over {
+			return true
 		}
 	}
-	return n
+	return len(s.parts) == 0 || s.ready.n == 0 && s.set.mode != PartitionLanes // other keys may be behind those that wait
 }
 
-// wait polls, or sleeps where there is no room for more, until something happens or the next delay is over.
+// wait polls, or sleeps where nothing more is needed or there is no room for it, until something happens or the next delay is over.
 func (s *subscriber) wait(ctx context.Context, due time.Duration) {
+	poll := s.low() && s.hungry()
+	if left := s.holding(); !poll && left > 0 && (due < 0 || left < due) {
+		due = left
+	}
 	if due >= 0 {
 		t := time.AfterFunc(due, func() {
 			s.mu.Lock()
@@ -94,7 +113,7 @@ func (s *subscriber) wait(ctx context.Context, due time.Duration) {
 		})
 		defer t.Stop()
 	}
-	if s.hungry() {
+	if poll {
 		polling, cancel := context.WithCancel(ctx)
 		s.cancelPoll = cancel
 		s.poll(polling)
@@ -160,7 +179,23 @@ func (s *subscriber) barrier() {
 
 // hungry reports whether there is room for more in any partition.
 func (s *subscriber) hungry() bool {
-	return s.barriers == 0 && !s.closed && s.final == nil && s.bytes < s.limits.bytes && (len(s.parts) == 0 || s.over < len(s.parts))
+	return s.barriers == 0 && !s.closed && s.final == nil && s.bytes < s.limits.bytes && (len(s.parts) == 0 || s.over < len(s.parts)) &&
+		s.holding() <= 0
+}
+
+// holding is for how long nothing is to be polled, because a partition has all that it may and is not paused yet. A client
+// that is asked for the others alone waits for them for as long as a fetch may wait, if they have nothing: one that is
+// paused must be so slow that what it has lasts for that.
+func (s *subscriber) holding() (left time.Duration) {
+	if s.over == 0 {
+		return 0
+	}
+	for _, p := range s.parts {
+		if p.over && !p.paused {
+			left = max(left, pauseAfter-time.Since(p.since))
+		}
+	}
+	return left
 }
 
 // throttle gives the partitions that are to be paused, because they have all that they may, and those to be resumed.
@@ -170,7 +205,7 @@ func (s *subscriber) throttle() (pause, resume []int32) {
 	}
 	for n, p := range s.parts {
 		switch {
-		case p.over && !p.paused:
+		case p.over && !p.paused && time.Since(p.since) >= pauseAfter:
 			p.paused = true
 			pause = append(pause, n)
 		case !p.over && p.paused:
@@ -293,6 +328,7 @@ func (s *subscriber) expire() time.Duration {
 		s.delays.pop()
 		if e := d.p.at(d.seq); !d.p.fenced && d.p.has(d.seq) && e.state == entryDelayed {
 			e.state = entryQueued
+			d.p.queued++
 			if e.lane.name == "" {
 				e.lane.giveBack(d.seq)
 			}

@@ -2,7 +2,6 @@ package kafka_test
 
 import (
 	"context"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"strconv"
@@ -111,10 +110,7 @@ func TestApacheClusterThatLosesBrokersLosesNoEvent(t *testing.T) { //nolint:para
 	for name := range protocols { //nolint:paralleltest // as above
 		t.Run(name, func(t *testing.T) {
 			c := &clusterUnderFire{t, kadm.NewClient(cl), os.Getenv("EVENTFLOW_KAFKA_CLUSTER_NODE")}
-			m := &massacre{
-				t: t, all: map[string]*process{}, read: make(chan answer, 1024), rnd: rand.New(rand.NewPCG(rand.Uint64(), 0)),
-				like: victim{Seeds: seeds, Protocol: name, Topic: apacheTopic(t, seeds, killPartitions), Results: apacheTopic(t, seeds, killPartitions)},
-			}
+			m := newMassacre(t, seeds, name)
 			m.run(4, events, func(round int) {
 				switch round {
 				case 1:

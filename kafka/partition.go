@@ -26,13 +26,15 @@ type partition struct {
 	loose lane // of records without order
 
 	held    int // handed over and not settled
+	queued  int // to be handed over
 	bytes   int
-	over    bool // has all that it may
-	paused  bool // the client was told so
-	started bool // its start is committed
-	leaving bool // nothing more is handed over
-	fenced  bool // it is another's
-	full    bool // its commits can hardly tell more
+	over    bool      // has all that it may
+	since   time.Time // over
+	paused  bool      // the client was told so
+	started bool      // its start is committed
+	leaving bool      // nothing more is handed over
+	fenced  bool      // it is another's
+	full    bool      // its commits can hardly tell more
 
 	first  int64 // where it began
 	starts int   // unclean ones at first, this one included
@@ -80,6 +82,7 @@ func (p *partition) absorb(rs []*kgo.Record) {
 		}
 		p.bytes += int(e.size)
 		p.s.bytes += int(e.size)
+		p.queued++
 		l := p.laneOf(r.Key)
 		e.lane = l
 		l.push(seq, e)
@@ -93,20 +96,23 @@ func (p *partition) absorb(rs []*kgo.Record) {
 	p.weigh()
 }
 
-// weigh notes whether the partition holds all that it may. It has room again when half of that is gone.
+// weigh notes whether the partition holds all that it may: its share of half of what there is, or more while the others
+// have not got theirs. One that was paused has room again when half of that is gone, so that it has something left until
+// its next records are there.
 func (p *partition) weigh() {
 	s := p.s
-	share := max(s.limits.bytes/2/max(len(s.parts), 1), 1)
-	records := s.limits.records
-	if p.over {
-		share, records = share/2, records/2
+	half := s.limits.bytes / 2
+	share, records := max(half/max(len(s.parts), 1), 1), s.limits.records
+	if p.paused {
+		half, share, records = half/2, share/2, records/2
 	}
-	over := p.n > 0 && (p.bytes >= share || p.n >= records)
+	over := p.n > 0 && (p.bytes >= share && s.bytes >= half || p.n >= records)
 	if over == p.over || p.fenced {
 		return
 	}
 	if p.over = over; over {
 		s.over++
+		p.since = time.Now()
 		return
 	}
 	s.over--
@@ -119,7 +125,7 @@ func (p *partition) handOver(l *lane, seq uint64, e *entry, until time.Time) *ev
 	if e.d != nil {
 		d.Event = e.d.Event
 	} else {
-		fromRecord(e.rec, p.origin, &d.Event)
+		p.s.fresh = append(p.s.fresh, reading{e.rec, p.origin, &d.Event})
 	}
 	e.receives++
 	d.Lane, d.Attempts, d.Receives = l.name, int(e.attempts), int(e.receives)
@@ -129,6 +135,7 @@ func (p *partition) handOver(l *lane, seq uint64, e *entry, until time.Time) *ev
 	p.handed = max(p.handed, seq)
 	l.held++
 	p.held++
+	p.queued--
 	p.s.open++
 	return d
 }
@@ -183,7 +190,9 @@ func (p *partition) takeBack(d *eventflow.Delivery, after time.Duration) {
 	p.mark(e, soleNone)
 	l := e.lane
 	e.state = entryQueued
+	p.queued++
 	if after > 0 {
+		p.queued--
 		e.state = entryDelayed
 		p.s.delays.push(delayed{time.Now().Add(min(after, maxNack)), p, seq})
 		p.s.wakeUp()

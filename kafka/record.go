@@ -50,9 +50,8 @@ func newOrigin(cluster, topic string, id [16]byte, partition int32) *origin {
 	return &origin{source: trigger(topic, ""), prefix: cluster + "/" + name + "/" + strconv.Itoa(int(partition)) + "/"}
 }
 
-func (o *origin) id(offset int64) string {
-	var buf [96]byte
-	return string(strconv.AppendInt(append(buf[:0], o.prefix...), offset, 10))
+func (o *origin) appendID(b []byte, offset int64) []byte {
+	return strconv.AppendInt(append(b, o.prefix...), offset, 10)
 }
 
 // text gives the value of a core attribute.
@@ -81,17 +80,22 @@ const (
 // A header of CloudEvents becomes an attribute whose value is a string; any other becomes one whose value is a []byte,
 // so that toRecord knows which it was.
 func fromRecord(r *kgo.Record, o *origin, ev *eventflow.Event) {
+	if !fromFields(r, o, ev) {
+		var buf [96]byte
+		ev.Source, ev.ID = o.source, string(o.appendID(buf[:0], r.Offset))
+	}
+}
+
+// fromFields is fromRecord without the source and the ID of a record that is no CloudEvent, and reports whether it is one.
+func fromFields(r *kgo.Record, o *origin, ev *eventflow.Event) (ce bool) {
 	ev.Key, ev.Data = string(r.Key), r.Value
-	ce := false
 	if len(r.Headers) > 0 {
 		ce = fromHeaders(r, o, ev)
-	}
-	if !ce {
-		ev.Source, ev.ID = o.source, o.id(r.Offset)
 	}
 	if ev.Time.IsZero() {
 		ev.Time = r.Timestamp
 	}
+	return ce
 }
 
 // fromHeaders fills ev and reports whether it is a CloudEvent.

@@ -34,6 +34,7 @@ func (p *partition) Settle(ds []*eventflow.Delivery, st eventflow.Settlement) {
 			p.finish(seq, e)
 			p.pending = append(p.pending, d)
 			s.unconfirmed++
+			s.marked++
 			continue
 		case eventflow.Nack:
 			p.fail(e)
@@ -46,7 +47,7 @@ func (p *partition) Settle(ds []*eventflow.Delivery, st eventflow.Settlement) {
 			p.takeBack(d, st.After)
 		}
 	}
-	if s.unconfirmed >= max(s.open, 1) {
+	if s.unconfirmed >= max(s.open, 1) || s.many() {
 		s.kickCommit()
 	}
 	s.mu.Unlock()

@@ -43,7 +43,11 @@ type subscriber struct {
 	ready   laneList
 	delays  delayHeap
 	slab    []eventflow.Delivery
+	fresh   []reading // what Next hands over for the first time
+	text    []byte    // of read
+	touched byte      // what touch read: without a use the compiler would not read it
 	perLane int
+	room    int // the most that a Next has asked for: a runner holds no more that is not confirmed
 	bytes   int // fetched and not settled
 	over    int // partitions that hold as much as they may
 
@@ -66,6 +70,7 @@ type subscriber struct {
 	dirty       bool
 	open        int                   // handed over and not settled
 	unconfirmed int                   // acknowledged and not committed
+	marked      int                   // acknowledged since the last commit was made
 	unsure      []*eventflow.Delivery // acknowledged of partitions that were fenced before the commit
 	limit       int                   // of a commit's metadata
 	interrupt   context.CancelFunc    // of its last commit
@@ -94,7 +99,9 @@ const (
 	defaultHeld  = 64 << 20
 	leastHeld    = 1 << 20
 	startTimeout = 10 * time.Second
-	aheadRecords = 16 << 10 // of one partition: 2 bits of metadata each at worst, within its limit
+	fetchWait    = 500 * time.Millisecond // of a fetch, for its first record
+	pauseAfter   = fetchWait / 5          // a partition that is full for so long is paused: see holding
+	aheadRecords = 16 << 10               // of one partition: 2 bits of metadata each at worst, within its limit
 	// leaveRoom is what is kept of the rebalance timeout for the commit and for joining again.
 	leaveRoom = 10 * time.Second
 )
@@ -175,7 +182,7 @@ func (s *subscriber) connect() error {
 	fetch := int32(min(held/8, 50<<20))
 	// A partition that is new waits for a fetch that is under way: the client's own 5 s would keep what another consumer
 	// has handed back that long.
-	opts := append([]kgo.Opt{kgo.FetchMaxWait(500 * time.Millisecond)}, s.b.options(s.listening.Logger)...)
+	opts := append([]kgo.Opt{kgo.FetchMaxWait(fetchWait)}, s.b.options(s.listening.Logger)...)
 	opts = append(opts,
 		kgo.ConsumerGroup(s.set.group), kgo.ConsumeTopics(s.topic), kgo.DisableAutoCommit(),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
