@@ -60,7 +60,10 @@ func copyOf(h *held, at time.Time) *azservicebus.AMQPAnnotatedMessage {
 	}
 	props[propID], props[propSource] = text(h.event.ID), text(h.event.Source)
 	props[propAttempts] = int32(h.attempts)
-	p := *raw.Properties
+	var p azservicebus.AMQPAnnotatedMessageProperties
+	if raw.Properties != nil {
+		p = *raw.Properties
+	}
 	p.MessageID = rand.Text()
 	m := &azservicebus.AMQPAnnotatedMessage{
 		ApplicationProperties: props, Body: raw.Body, Properties: &p, Footer: raw.Footer,

@@ -2,6 +2,7 @@ package servicebus_test
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -21,10 +22,15 @@ import (
 // consumerVar makes this program a consumer, and says of which namespace; see TestMain.
 const consumerVar = "EVENTFLOW_SERVICEBUS_CONSUMER"
 
-// beConsumer runs a flow from the queue in to the queue out, until it is told to stop or killed.
+// beConsumer runs a flow from the queue in to the queue out, until it is told to stop or killed, or its standard input ends:
+// whoever began it may be gone without a word, as a test is that ran out of time.
 func beConsumer(connectionString string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		panic("whoever began it is gone")
+	}()
 	bus, err := servicebus.New(servicebus.Config{ConnectionString: connectionString})
 	if err != nil {
 		return err
@@ -55,6 +61,8 @@ func TestProcessesThatAreKilledLoseNothing(t *testing.T) {
 		begin := func() *exec.Cmd {
 			cmd := exec.CommandContext(b.Context(), os.Args[0])
 			cmd.Env = append(os.Environ(), consumerVar+"="+b.server.ConnectionString())
+			_, err := cmd.StdinPipe() // which ends with this process
+			require.NoError(b, err)
 			require.NoError(b, cmd.Start())
 			return cmd
 		}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus"
 	"github.com/stretchr/testify/require"
 
 	"github.com/eventflow-go/eventflow"
@@ -89,6 +90,19 @@ func TestADelayBeyondMaxHoldRunsTheSameEventAgain(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestAMessageWithNothingButABodyIsCopied: AMQP lets senders leave everything else out.
+func TestAMessageWithNothingButABodyIsCopied(t *testing.T) {
+	t.Parallel()
+	body := azservicebus.AMQPAnnotatedMessageBody{Data: [][]byte{[]byte("x")}}
+	bare := &azservicebus.ReceivedMessage{SequenceNumber: new(int64(7)), RawAMQPMessage: &azservicebus.AMQPAnnotatedMessage{Body: body}}
+	m := servicebus.CopyOf(bare, 1, time.UnixMilli(1))
+	require.NotEmpty(t, m.Properties.MessageID)
+	require.Equal(t, body, m.Body)
+	copied := servicebus.Decode(&azservicebus.ReceivedMessage{ApplicationProperties: m.ApplicationProperties, RawAMQPMessage: m}, servicebus.DelayByCopy())
+	require.Equal(t, "7", copied.ID)
+	require.Equal(t, servicebus.Decode(bare), copied)
 }
 
 // TestWhatIsSentAfterAShutdownReachesTheNextConsumer: cancelled in the middle of a long receive, nothing is orphaned.

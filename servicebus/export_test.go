@@ -14,9 +14,30 @@ const (
 	SettleTime  = settleTime
 )
 
-// Decode is what a subscriber makes of a message.
-func Decode(m *azservicebus.ReceivedMessage) eventflow.Event {
-	return decode(m, "servicebus/test/q", &subscription{})
+// Decode is what a subscriber with these options makes of a message.
+func Decode(m *azservicebus.ReceivedMessage, opts ...eventflow.SubscriberOption) eventflow.Event {
+	set := subscription{}
+	for _, o := range opts {
+		if err := o.ApplySubscriber(&eventflow.SubscriberConfig{Native: &set}); err != nil {
+			panic(err)
+		}
+	}
+	return decode(m, "servicebus/test/q", &set)
+}
+
+// CopyOf is what a delayed copy of a message is, after so many failed attempts.
+func CopyOf(m *azservicebus.ReceivedMessage, attempts int, at time.Time) *azservicebus.AMQPAnnotatedMessage {
+	h := &held{event: Decode(m)}
+	h.receive(m)
+	h.attempts = attempts
+	return copyOf(h, at)
+}
+
+// SizeOf is what a message counts for while it is held.
+func SizeOf(m *azservicebus.ReceivedMessage) int {
+	h := &held{event: Decode(m)}
+	h.receive(m)
+	return h.size
 }
 
 // Encode is what a publisher makes of an event.

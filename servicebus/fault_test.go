@@ -120,9 +120,9 @@ func numbered(n, keys int) []eventflow.Event {
 	return evs
 }
 
-// faulty makes one operation in a hundred fail, in each way in turn; of deliveries, which come in hundreds that a cut
-// loses all at once, one in five hundred. What opens links is refused or cut, and never left
-// without an answer, nor is what the client gives back by itself: it waits a minute for that. first says which way is the first.
+// faulty makes one operation in a hundred fail, in each way in turn, and one delivery in a hundred, which are counted apart
+// so that both are met. What opens links is refused or cut, and never left without an answer, nor is what the client gives
+// back by itself: it waits a minute for that. first says which way is the first.
 func faulty(server *servicebustest.Server, first int) (stop func()) {
 	faults := []servicebustest.Fault{
 		{Action: servicebustest.Refuse}, {Action: servicebustest.Cut}, {Action: servicebustest.Cut, Applied: true}, {Action: servicebustest.Detach},
@@ -131,7 +131,7 @@ func faulty(server *servicebustest.Server, first int) (stop func()) {
 	operations, deliveries, faulted := 0, 0, first
 	return server.Intercept(func(op servicebustest.Operation) servicebustest.Fault {
 		if op.Kind == servicebustest.Delivery {
-			if deliveries++; deliveries%500 != 0 {
+			if deliveries++; deliveries%100 != 0 {
 				return servicebustest.Fault{}
 			}
 		} else if operations++; operations%100 != 0 {

@@ -36,7 +36,6 @@ type held struct {
 	lane     *lane
 	raw      *azservicebus.ReceivedMessage
 	event    eventflow.Event
-	decoded  bool
 	size     int
 	number   int64 // its sequence number
 	attempts int   // failed runs
@@ -73,20 +72,13 @@ func (s *Subscriber) admit(ms []*azservicebus.ReceivedMessage) {
 
 // holdAll gives what has to prove first that its lock is held yet.
 func (s *Subscriber) holdAll(ms []*azservicebus.ReceivedMessage) (doubtful []*held) {
-	now := time.Now()
+	now, hs := time.Now(), s.read(ms, nil)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.order = max(s.order-len(ms), 0)
-	var slab []held // a message that is kept keeps its neighbours
-	for i, m := range ms {
-		if len(slab) == 0 {
-			slab = make([]held, min(16, len(ms)-i))
-		}
-		h := &slab[0]
-		slab = slab[1:]
-		h.receive(m)
+	for _, h := range hs {
 		s.average = (s.average*7 + h.size) / 8
-		d, sure := s.lasts(m.LockedUntil, m.EnqueuedTime)
+		d, sure := s.lasts(now, h.raw.LockedUntil, h.raw.EnqueuedTime)
 		if !sure {
 			doubtful = append(doubtful, h)
 			continue
@@ -107,7 +99,25 @@ func (s *Subscriber) hold(h *held, since time.Time, d time.Duration) {
 	s.ready = append(s.ready, h)
 }
 
-// receive makes h that of a message.
+// read makes what is held of messages: of a session, or of none when ln is nil. The caller does not hold the lock: this takes
+// longer than all that is done with them under it, and whoever settles would wait.
+func (s *Subscriber) read(ms []*azservicebus.ReceivedMessage, ln *lane) []*held {
+	hs := make([]*held, len(ms))
+	var slab []held // a message that is kept keeps its neighbours
+	for i, m := range ms {
+		if len(slab) == 0 {
+			slab = make([]held, min(16, len(ms)-i))
+		}
+		h := &slab[0]
+		slab = slab[1:]
+		h.lane, h.event = ln, decode(m, s.source, &s.set)
+		h.receive(m)
+		hs[i] = h
+	}
+	return hs
+}
+
+// receive makes h, which has the event, that of a message.
 func (h *held) receive(m *azservicebus.ReceivedMessage) {
 	h.raw, h.receives, h.attempts, h.redrive = m, int(m.DeliveryCount)-1, attemptsOf(m), redriveOf(m)
 	h.written = h.attempts
@@ -117,6 +127,9 @@ func (h *held) receive(m *azservicebus.ReceivedMessage) {
 	for _, b := range m.RawAMQPMessage.Body.Data {
 		h.size += len(b)
 	}
+	if h.size == 0 { // a text, such as JMS sends, or another value
+		h.size = len(h.event.Data)
+	}
 }
 
 // leastLock is the shortest lock duration of the service.
@@ -124,7 +137,7 @@ const leastLock = 5 * time.Second
 
 // lasts gives how long a lock lasts yet: as the service says by this machine's clock, and no longer than a lock can. It
 // is not sure when that is next to nothing: the message has waited, or the clock is wrong. The caller holds the lock.
-func (s *Subscriber) lasts(until, enqueued *time.Time) (d time.Duration, sure bool) {
+func (s *Subscriber) lasts(now time.Time, until, enqueued *time.Time) (d time.Duration, sure bool) {
 	switch {
 	case s.set.lock > 0:
 		return s.set.lock, true
@@ -135,7 +148,7 @@ func (s *Subscriber) lasts(until, enqueued *time.Time) (d time.Duration, sure bo
 			s.bound = min(s.bound, most)
 		}
 	}
-	d = min(time.Until(*until), s.bound)
+	d = min(until.Sub(now), s.bound)
 	return d, d >= min(leastLock, s.bound)/4
 }
 
@@ -146,7 +159,7 @@ func (s *Subscriber) prove(ctx context.Context, doubtful []*held) {
 		until, err := s.renewMessage(ctx, h)
 		s.mu.Lock()
 		if err == nil {
-			d, sure := s.lasts(&until, nil)
+			d, sure := s.lasts(time.Now(), &until, nil)
 			if !sure {
 				d = min(leastLock, s.bound) / 2
 				if !s.skewed {
@@ -201,9 +214,6 @@ func (p *picking) pick(h *held) bool {
 	s := p.s
 	if len(p.ds) >= p.want.Events {
 		return false
-	}
-	if !h.decoded {
-		h.event, h.decoded = decode(h.raw, s.source, &s.set), true
 	}
 	size := len(h.event.Data)
 	if p.want.Bytes > 0 && len(p.ds) > 0 && p.bytes+size > p.want.Bytes {
@@ -318,7 +328,7 @@ func (s *Subscriber) renew(ctx context.Context, rs []renew.Renewal[*grip]) error
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	d, sure := s.lasts(&until, nil)
+	d, sure := s.lasts(time.Now(), &until, nil)
 	if !sure {
 		d = min(leastLock, s.bound) / 2
 	}

@@ -18,14 +18,15 @@ import (
 
 // TestHeapIsFlatAsTheBacklogGrows: tenfold. The server is a process of its own.
 func TestHeapIsFlatAsTheBacklogGrows(t *testing.T) { //nolint:paralleltest // the heap is the whole process's
+	bound := 0.1
 	if raced {
-		t.Skip("the race detector's heap is another one")
+		bound = 0.25 // the detector has pools let go of what they hold, now and then
 	}
 	connectionString := elsewhere(t)
 	heapOf(t, connectionString, 3_000) // what is made once
 	small, large := heapOf(t, connectionString, 3_000), heapOf(t, connectionString, 30_000)
 	t.Logf("heap while running: %d KiB with 3,000 events, %d KiB with ten times as many", small>>10, large>>10)
-	require.InEpsilon(t, small, large, 0.1)
+	require.InEpsilon(t, small, large, bound)
 }
 
 // heapOf gives the median of the live heap, sampled at equal steps of a run over a queue of n events. Runs stand still while a

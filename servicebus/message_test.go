@@ -155,3 +155,16 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// TestEveryBodyCountsAsHeld: also those that are no data, as those of JMS's text messages.
+func TestEveryBodyCountsAsHeld(t *testing.T) {
+	t.Parallel()
+	for name, body := range map[string]azservicebus.AMQPAnnotatedMessageBody{
+		"data":     {Data: [][]byte{make([]byte, 600), make([]byte, 400)}},
+		"text":     {Value: strings.Repeat("x", 1000)},
+		"bytes":    {Value: make([]byte, 1000)},
+		"sequence": {Sequence: [][]any{{strings.Repeat("x", 996)}}}, // ["…"] in JSON
+	} {
+		require.Equal(t, 1000, servicebus.SizeOf(&azservicebus.ReceivedMessage{RawAMQPMessage: &azservicebus.AMQPAnnotatedMessage{Body: body}}), name)
+	}
+}

@@ -127,8 +127,8 @@ func (s *Subscriber) serveNew(rcv *azservicebus.SessionReceiver, sent time.Time)
 	ln.life, ln.cancel = context.WithCancel(s.life)
 	ln.grip.lane = ln
 	until := rcv.LockedUntil()
-	d, sure := s.lasts(&until, nil)
 	since := time.Now() // the service may have waited for a session since the request was sent
+	d, sure := s.lasts(since, &until, nil)
 	if !sure {
 		since, d = sent, min(leastLock, s.bound)/2
 	}
@@ -218,14 +218,13 @@ var (
 // admit takes in what was received; false when the service has begun the session anew.
 func (ln *lane) admit(ms []*azservicebus.ReceivedMessage) bool {
 	s := ln.s
+	hs := s.read(ms, ln)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if ln.lost != nil {
 		return true
 	}
-	for _, m := range ms {
-		h := &held{lane: ln}
-		h.receive(m)
+	for _, h := range hs {
 		for _, x := range ln.all {
 			if x.number == h.number {
 				return false

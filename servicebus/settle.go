@@ -154,6 +154,9 @@ func (s *Subscriber) work() {
 		s.working++
 		s.mu.Unlock()
 		err := w.settle(h)
+		if h.lane == nil {
+			s.tracker.Remove(&h.grip.lock)
+		}
 		s.mu.Lock()
 		s.working--
 		s.finish(h, err)
@@ -166,9 +169,7 @@ func (s *Subscriber) work() {
 // finish ends a message whose settlement was confirmed, or cannot be any more. The caller holds the lock, which is given
 // back while somebody is told.
 func (s *Subscriber) finish(h *held, err error) {
-	if h.lane == nil {
-		s.tracker.Remove(&h.grip.lock)
-	} else {
+	if h.lane != nil {
 		h.lane.jobs--
 	}
 	h.state = stateGone
@@ -224,14 +225,14 @@ type worker struct {
 	s      *Subscriber
 	r      *receiver // the link it has entered; nil: none
 	c      call
+	fresh  context.Context // ends with c, or when too little of its time is left for another settlement
 	cancel context.CancelFunc
-	until  time.Time // of c
 }
 
 // sit enters the link to settle with, for d from now on. What has two thirds of the usual time left is used again.
 func (w *worker) sit(d time.Duration) error {
 	if w.r != nil {
-		if d == settleTime && w.c.Err() == nil && time.Until(w.until) >= settleTime*2/3 {
+		if d == settleTime && w.fresh.Err() == nil {
 			return nil
 		}
 		w.stand(nil)
@@ -242,7 +243,11 @@ func (w *worker) sit(d time.Duration) error {
 		cancel()
 		return err
 	}
-	w.r, w.c, w.cancel, w.until = r, c, cancel, time.Now().Add(d)
+	fresh, stale := context.WithTimeout(c, settleTime/3)
+	w.r, w.c, w.fresh, w.cancel = r, c, fresh, func() {
+		stale()
+		cancel()
+	}
 	return nil
 }
 

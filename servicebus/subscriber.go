@@ -93,7 +93,7 @@ const (
 	lingerTime  = 500 * time.Millisecond
 	giveUpTime  = 30 * time.Second
 	verifyTime  = 10 * time.Second
-	settleCalls = 64
+	settleCalls = 128
 	renewCalls  = 16
 
 	// settleTime bounds one settlement. The client would repeat one that failed after 3.2 s or more, see held.message.

@@ -96,7 +96,7 @@ func (l *link) open(address string) *refusal {
 		need, name = Listen|Send, "Listen or Send"
 	}
 	switch {
-	case !rights.has(need):
+	case !rights.any(need):
 		return &refusal{noRights, fmt.Sprintf("The right %q is required to open this link to %q.", name, address)}
 	case l.e == nil || l.e.deleted:
 		return &refusal{"amqp:not-found", fmt.Sprintf("The messaging entity %q could not be found.", address)}

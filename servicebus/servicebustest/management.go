@@ -53,13 +53,14 @@ type request struct {
 	link string // the link that it is about, when it says so
 }
 
-// operations are what $management answers, and the right that each needs.
+// operations are what $management answers, and the rights that each needs. To schedule by a request takes the right to
+// listen too: https://github.com/MicrosoftDocs/azure-docs/issues/5999, and the vendor's table since.
 var operations = map[string]struct {
 	need Rights
 	do   func(*request) reply
 }{
-	"com.microsoft:schedule-message":           {Send, (*request).schedule},
-	"com.microsoft:cancel-scheduled-message":   {Send, (*request).cancel},
+	"com.microsoft:schedule-message":           {Send | Listen, (*request).schedule},
+	"com.microsoft:cancel-scheduled-message":   {Send | Listen, (*request).cancel},
 	"com.microsoft:peek-message":               {Listen, (*request).peek},
 	"com.microsoft:receive-by-sequence-number": {Listen, (*request).receive},
 	"com.microsoft:renew-lock":                 {Listen, (*request).renew},
@@ -90,7 +91,7 @@ func (l *link) request(m *amqp.Message) {
 		switch {
 		case !known:
 			out = fail(501, "amqp:not-implemented", fmt.Sprintf("The operation %q is not implemented.", name))
-		case !c.rights(canonical(l.e.path) + managementSuffix).has(what.need):
+		case !c.rights(canonical(l.e.path) + managementSuffix).all(what.need):
 			out = fail(401, noRights, fmt.Sprintf("The right that the operation %q requires is missing.", name))
 		default:
 			out = what.do(&request{c, l.e, name, in, app.Text("associated-link-name")})

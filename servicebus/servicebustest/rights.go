@@ -17,15 +17,17 @@ import (
 // Rights are what the holder of a key or token may do.
 type Rights uint8
 
-// The service's three. Listen is for receiving, settling, renewing, peeking and sessions; Send for sending, scheduling
-// and cancelling; Manage includes both.
+// The service's three. Listen is for receiving, settling, renewing, peeking and sessions; Send for sending, also of what
+// its own annotation schedules; scheduling and cancelling by a request take both; Manage includes both.
 const (
 	Listen Rights = 1 << iota
 	Send
 	Manage
 )
 
-func (r Rights) has(want Rights) bool { return r&(want|Manage) != 0 }
+// any reports whether one of these rights is given, all whether each is.
+func (r Rights) any(of Rights) bool { return r&(of|Manage) != 0 }
+func (r Rights) all(of Rights) bool { return r&Manage != 0 || r&of == of }
 
 // rootKey is the name of the key that every namespace begins with.
 const rootKey = "RootManageSharedAccessKey"

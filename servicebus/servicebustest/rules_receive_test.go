@@ -36,14 +36,14 @@ func receiveRules() []rule {
 			b.send("q", text("late"))
 			require.Equal(b, "late", <-got)
 		}},
-		{name: "no more is delivered than was asked for", check: func(b *bench) {
+		{name: "no more is delivered than was asked for", doc: learn + "service-bus-amqp-protocol-guide", check: func(b *bench) {
 			b.send("q", text("1"), text("2"), text("3"))
 			r := b.receiver("q")
 			b.one(r)
 			b.take(r, 1)
 			require.Equal(b, servicebustest.Stats{Active: 3, Locked: 2, Receivers: 1}, b.server.Stats("q"))
 		}},
-		{name: "two receivers share a queue", check: func(b *bench) {
+		{name: "two receivers share a queue", doc: learn + "service-bus-queues-topics-subscriptions", check: func(b *bench) {
 			b.send("q", text("1"), text("2"))
 			x, y := b.receiver("q"), b.receiver("q")
 			require.Equal(b, []string{"1", "2"}, bodies([]*azservicebus.ReceivedMessage{b.one(x), b.one(y)}))
@@ -73,7 +73,7 @@ func receiveRules() []rule {
 			require.NoError(b, err)
 			require.Equal(b, "after", string(m.GetData()))
 		}},
-		{name: "a session's window is kept", check: func(b *bench) {
+		{name: "a session's window is kept", doc: learn + "service-bus-amqp-protocol-guide", check: func(b *bench) {
 			for i := range 40 {
 				b.send("q", &azservicebus.Message{Body: make([]byte, 100_000), MessageID: new(strconv.Itoa(i))})
 			}
@@ -87,7 +87,7 @@ func receiveRules() []rule {
 				require.NoError(b, r.AcceptMessage(b.soon(), m))
 			}
 		}},
-		{name: "names do not tell cases apart, and may hold slashes", check: func(b *bench) {
+		{name: "names do not tell cases apart, and may hold slashes", doc: dotnet + "Administration/QueueProperties.cs", check: func(b *bench) {
 			b.send("A/b", text("x"))
 			r := b.receiver("a/B")
 			m := b.one(r)
@@ -95,14 +95,14 @@ func receiveRules() []rule {
 			require.NoError(b, r.CompleteMessage(b.soon(), m, nil))
 			require.Zero(b, b.server.Stats("a/b").Active)
 		}},
-		{name: "an address may be a URL", check: func(b *bench) { // as the clients for Python and Java write it
+		{name: "an address may be a URL", doc: python + "_servicebus_sender.py", check: func(b *bench) {
 			r, err := b.raw(0).NewReceiver(b.soon(), "amqps://somewhere/q", nil)
 			require.NoError(b, err)
 			b.send("q", text("x"))
 			_, err = r.Receive(b.soon(), nil)
 			require.NoError(b, err)
 		}},
-		{name: "a receive that is given up loses nothing", check: func(b *bench) {
+		{name: "a receive that is given up loses nothing", doc: released, check: func(b *bench) {
 			r := b.receiver("q")
 			ctx, cancel := context.WithCancel(b.Context())
 			done := make(chan error)

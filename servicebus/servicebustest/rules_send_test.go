@@ -95,13 +95,25 @@ func sendRules() []rule {
 			require.Equal(b, []string{"an hour", "a minute", "two hours"}, bodies(ms))
 			require.Equal(b, "TTLExpiredException", *ms[0].DeadLetterReason)
 		}},
-		{name: "a message that outlived its time to live is gone, where the entity does not keep it", check: func(b *bench) {
+		{name: "a message that outlived its time to live is gone, where the entity does not keep it", doc: learn + "message-expiration", check: func(b *bench) {
 			b.send("q", &azservicebus.Message{Body: []byte("a minute"), TimeToLive: new(time.Minute)}, text("for ever"))
 			b.clock.Advance(time.Hour)
 			require.Equal(b, servicebustest.Stats{Active: 1}, b.server.Stats("q"))
 			require.Equal(b, "for ever", string(b.one(b.receiver("q")).Body))
 		}},
-		{name: "a topic's time to live is its subscriptions'", check: func(b *bench) {
+		{name: "neither a dead letter nor a deferred message expires", doc: learn + "service-bus-dead-letter-queues", check: func(b *bench) {
+			b.send("ttl", text("buried"), text("deferred"))
+			r := b.receiver("ttl")
+			ms := b.take(r, 2)
+			require.NoError(b, r.DeadLetterMessage(b.soon(), ms[0], nil))
+			require.NoError(b, r.DeferMessage(b.soon(), ms[1], nil))
+			b.clock.Advance(24 * time.Hour)
+			require.Equal(b, servicebustest.Stats{Deferred: 1, Dead: 1, Receivers: 1}, b.server.Stats("ttl"))
+			ms, err := r.ReceiveDeferredMessages(b.soon(), []int64{*ms[1].SequenceNumber}, nil)
+			require.NoError(b, err)
+			require.Equal(b, []string{"deferred"}, bodies(ms))
+		}},
+		{name: "a topic's time to live is its subscriptions'", doc: learn + "message-expiration", check: func(b *bench) {
 			require.NoError(b, b.server.CreateTopic("short", servicebustest.Topic{
 				DefaultTTL: time.Minute, Subscriptions: map[string]servicebustest.Subscription{"a": {DefaultTTL: time.Hour}},
 			}))
@@ -109,7 +121,7 @@ func sendRules() []rule {
 			b.clock.Advance(time.Minute)
 			require.Zero(b, b.server.Stats("short/Subscriptions/a"))
 		}},
-		{name: "what only the service may say is not taken from a sender", check: func(b *bench) {
+		{name: "what only the service may say is not taken from a sender", doc: learn + "service-bus-amqp-protocol-guide", check: func(b *bench) {
 			s, err := b.raw(0).NewSender(b.soon(), "q", nil)
 			require.NoError(b, err)
 			require.NoError(b, s.Send(b.soon(), &amqp.Message{

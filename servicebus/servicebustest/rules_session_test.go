@@ -87,7 +87,7 @@ func sessionRules() []rule {
 			require.NoError(b, err)
 			require.Nil(b, st)
 		}},
-		{name: "a session's state is part of what an entity holds", check: func(b *bench) {
+		{name: "a session's state is part of what an entity holds", doc: learn + "message-sessions", check: func(b *bench) {
 			require.NoError(b, b.server.CreateQueue("tiny", servicebustest.Queue{RequiresSession: true, MaxBytes: 100}))
 			r, err := b.client.AcceptSessionForQueue(b.soon(), "tiny", "A", nil)
 			require.NoError(b, err)
@@ -130,7 +130,7 @@ func sessionRules() []rule {
 				b.stats("sess", servicebustest.Stats{Active: 1, Sessions: 1})
 			}
 		}},
-		{name: "a session goes on after another's", check: func(b *bench) {
+		{name: "a session goes on after another's", doc: learn + "message-sessions", check: func(b *bench) {
 			b.send("sess", inSession("A", "a1"), inSession("A", "a2"))
 			r := b.session("A")
 			require.NoError(b, r.CompleteMessage(b.soon(), b.one(r), nil))
@@ -160,7 +160,7 @@ func sessionRules() []rule {
 			require.NoError(b, r.CompleteMessage(b.soon(), ms[0], nil))
 			require.Equal(b, servicebustest.Stats{Sessions: 1, Receivers: 1}, b.server.Stats("sess"))
 		}},
-		{name: "a session is asked about by its receiver's connection only", check: func(b *bench) {
+		{name: "a session is asked about by its receiver's connection only", doc: learn + "message-sessions", check: func(b *bench) {
 			b.session("A")
 			s := b.dial(0)
 			resource := "sb://host/sess"
@@ -184,7 +184,7 @@ func sessionRules() []rule {
 			_, err = b.client.AcceptSessionForQueue(b.soon(), "q", "A", nil)
 			require.Equal(b, "amqp:not-allowed", condition(err))
 		}},
-		{name: "sessions are listed", check: func(b *bench) {
+		{name: "sessions are listed", doc: learn + "service-bus-amqp-request-response", check: func(b *bench) {
 			b.send("sess", inSession("A", "a"), inSession("B", "b"))
 			r := b.session("C")
 			require.NoError(b, r.SetSessionState(b.soon(), []byte("st"), nil))
@@ -254,7 +254,7 @@ func topicRules() []rule {
 			require.Equal(b, "a", string(b.one(r).Body))
 			require.Equal(b, "Session ID is null", *b.one(b.dead("t/Subscriptions/sessions")).DeadLetterReason)
 		}},
-		{name: "a topic without subscriptions takes messages", check: func(b *bench) {
+		{name: "a topic without subscriptions takes messages", doc: learn + "service-bus-queues-topics-subscriptions", check: func(b *bench) {
 			b.send("lonely", text("x"))
 			require.Zero(b, b.server.Stats("lonely"))
 		}},
@@ -266,7 +266,7 @@ func topicRules() []rule {
 			b.clock.Advance(time.Minute)
 			require.Equal(b, "x", string(b.one(b.receiver("t/Subscriptions/all")).Body))
 		}},
-		{name: "a topic is not received from, a subscription not sent to", check: func(b *bench) {
+		{name: "a topic is not received from, a subscription not sent to", doc: learn + "service-bus-queues-topics-subscriptions", check: func(b *bench) {
 			_, err := b.receiver("t").ReceiveMessages(b.soon(), 1, nil)
 			require.Equal(b, "amqp:not-allowed", condition(err))
 			require.Equal(b, "amqp:not-allowed", condition(b.sender("t/Subscriptions/all").SendMessage(b.soon(), text("x"), nil)))

@@ -61,7 +61,7 @@ func settleRules() []rule {
 			require.NoError(b, r.DeadLetterMessage(b.soon(), b.one(r), nil))
 			require.Nil(b, b.one(b.dead("q")).DeadLetterSource)
 		}},
-		{name: "a dead letter is not dead-lettered again, and nothing is sent there", check: func(b *bench) {
+		{name: "a dead letter is not dead-lettered again, and nothing is sent there", doc: learn + "service-bus-dead-letter-queues", check: func(b *bench) {
 			b.send("q", text("x"))
 			r := b.receiver("q")
 			require.NoError(b, r.DeadLetterMessage(b.soon(), b.one(r), nil))
@@ -120,7 +120,7 @@ func settleRules() []rule {
 			}
 			require.NoError(b, r.CompleteMessage(b.soon(), m, nil))
 		}},
-		{name: "a released message comes again, uncounted", check: func(b *bench) {
+		{name: "a released message comes again, uncounted", doc: released, check: func(b *bench) {
 			b.send("q", text("x"))
 			r, err := b.raw(0).NewReceiver(b.soon(), "q", &amqp.ReceiverOptions{Credit: 2, SettlementMode: amqp.ReceiverSettleModeSecond.Ptr()})
 			require.NoError(b, err)
@@ -131,7 +131,7 @@ func settleRules() []rule {
 				require.NoError(b, r.ReleaseMessage(b.soon(), m))
 			}
 		}},
-		{name: "a message can be settled when its link is gone", check: func(b *bench) {
+		{name: "a message can be settled when its link is gone", doc: learn + "service-bus-amqp-request-response", check: func(b *bench) {
 			b.send("q", text("x"))
 			r := b.receiver("q")
 			m := b.one(r)

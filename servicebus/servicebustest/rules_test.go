@@ -15,9 +15,9 @@ import (
 )
 
 // A rule is something that this server does as the service does. A server of one's own proves nothing by itself, so a
-// rule stands here with those who agree: azservicebus, whose behaviour is the check; Microsoft's client for JavaScript,
-// on another AMQP stack, which checks the rule of the same name in testdata/crosscheck; and where a client can only see
-// that it is so, but not that it is right, the vendor's page that says it.
+// rule stands here with those who agree: azservicebus, whose behaviour is the check; and, since a client can see only
+// that it is so, but not always that it is right, at least one of two more: Microsoft's client for JavaScript, on another
+// AMQP stack, which checks the rule of the same name in testdata/crosscheck, or the vendor's page that says it.
 type rule struct {
 	name  string
 	js    bool   // the JavaScript client agrees
@@ -29,8 +29,13 @@ func rules() []rule {
 	return slices.Concat(sendRules(), receiveRules(), settleRules(), sessionRules(), topicRules(), managementRules(), rightsRules())
 }
 
-// learn is where the vendor's pages are.
-const learn = "https://learn.microsoft.com/azure/service-bus-messaging/"
+// Where the vendor's pages are, and what it says by the code of its other clients or to those who ask.
+const (
+	learn    = "https://learn.microsoft.com/azure/service-bus-messaging/"
+	dotnet   = "https://github.com/Azure/azure-sdk-for-net/blob/main/sdk/servicebus/Azure.Messaging.ServiceBus/src/"
+	python   = "https://github.com/Azure/azure-sdk-for-python/blob/main/sdk/servicebus/azure-servicebus/azure/servicebus/"
+	released = "https://github.com/Azure/amqpnetlite/issues/342"
+)
 
 func TestRules(t *testing.T) {
 	t.Parallel()
@@ -84,12 +89,13 @@ func TestTheJavaScriptClientAgrees(t *testing.T) {
 	require.ElementsMatch(t, want, agreed, "%s", out)
 }
 
-func TestRuleNamesAreUnique(t *testing.T) {
+func TestEveryRuleHasANameOfItsOwnAndSomebodyWhoAgrees(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
 	for _, r := range rules() {
 		require.False(t, seen[r.name], r.name)
 		require.NotNil(t, r.check, r.name)
+		require.True(t, r.js || strings.HasPrefix(r.doc, "https://"), r.name)
 		seen[r.name] = true
 	}
 }
