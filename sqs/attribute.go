@@ -37,11 +37,29 @@ func (m *more) empty() bool {
 }
 
 func (m *more) String() string {
-	b, err := json.Marshal(m)
+	if m.isKey() { // the most frequent, and not worth reflection
+		return `{"key":"` + string(*m.Key) + `"}`
+	}
+	whole := *m // so that m need not be on the heap
+	b, err := json.Marshal(&whole)
 	if err != nil { // no field can fail
 		panic(err)
 	}
 	return string(b)
+}
+
+// isKey reports whether there is nothing but a key, of which JSON escapes no character.
+func (m *more) isKey() bool {
+	if m.Key == nil || m.Body != "" || len(m.Core)+len(m.Order)+len(m.Rest) > 0 {
+		return false
+	}
+	for i := range len(*m.Key) {
+		switch c := (*m.Key)[i]; {
+		case c < ' ', c > '~', c == '"', c == '\\', c == '<', c == '>', c == '&':
+			return false
+		}
+	}
+	return true
 }
 
 // held is one attribute in more.

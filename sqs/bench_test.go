@@ -3,6 +3,8 @@ package sqs_test
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"log/slog"
@@ -30,12 +32,16 @@ import (
 
 const benchServer = "EVENTFLOW_SQS_BENCH_SERVER"
 
-// TestBenchServer is the server of the benchmarks, in a process of its own, so that its work is not counted as ours.
+// TestBenchServer is the server of the benchmarks, in a process of its own, so that its work is not counted as ours. The
+// variable says how far away it is.
 func TestBenchServer(t *testing.T) { //nolint:paralleltest // a process of its own
 	if os.Getenv(benchServer) == "" {
 		t.Skip("it is started by benchmarks")
 	}
 	server := sqstest.New(t, sqstest.Options{})
+	if away, err := time.ParseDuration(os.Getenv(benchServer)); err == nil && away > 0 {
+		server.Intercept(func(sqstest.Request) sqstest.Fault { return sqstest.Fault{Delay: away} })
+	}
 	say("listening", server.Endpoint())
 	_, _ = bufio.NewReader(os.Stdin).ReadByte() // until the benchmark ends
 }
@@ -50,10 +56,10 @@ type rival struct {
 
 const rivalCalls = 10
 
-func newRival(b *testing.B) *rival {
+func newRival(b *testing.B, away time.Duration) *rival {
 	b.Helper()
 	cmd := exec.CommandContext(b.Context(), os.Args[0], "-test.run=^TestBenchServer$", "-test.v")
-	cmd.Env = append(os.Environ(), benchServer+"=1")
+	cmd.Env = append(os.Environ(), benchServer+"="+away.String())
 	in, err := cmd.StdinPipe()
 	require.NoError(b, err)
 	out, err := cmd.StdoutPipe()
@@ -88,11 +94,31 @@ func (r *rival) queue(name string) string {
 	return *out.QueueUrl
 }
 
-// publish sends events as our publisher does, with the same attributes.
-func (r *rival) publish(url string, evs []eventflow.Event) {
+// entry makes a message by hand, the same as ours to the byte: it would be no yardstick to send less. So it has the four
+// attributes without which it were no CloudEvent, what keeps a key where there is no message group, and a deduplication
+// ID that is as unique.
+func (r *rival) entry(ev *eventflow.Event, fifo bool, at int) types.SendMessageBatchRequestEntry {
 	text := func(s string) types.MessageAttributeValue {
 		return types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &s}
 	}
+	e := types.SendMessageBatchRequestEntry{
+		Id: aws.String(strconv.Itoa(at)), MessageBody: aws.String(string(ev.Data)), MessageAttributes: map[string]types.MessageAttributeValue{
+			"ce-specversion": text("1.0"), "ce-id": text(ev.ID), "ce-source": text(ev.Source), "ce-type": text(ev.Type),
+		},
+	}
+	switch {
+	case fifo:
+		sum := sha256.Sum256([]byte(ev.Source + "\n" + ev.ID))
+		e.MessageGroupId, e.MessageDeduplicationId = &ev.Key, aws.String(hex.EncodeToString(sum[:]))
+	case ev.Key != "":
+		e.MessageAttributes["eventflow"] = text(`{"key":"` + ev.Key + `"}`)
+	}
+	return e
+}
+
+// publish sends events as our publisher does: ten in a request, ten requests at once, and each answer is looked at.
+func (r *rival) publish(url string, evs []eventflow.Event) {
+	fifo := strings.HasSuffix(url, ".fifo")
 	batches := make(chan []eventflow.Event)
 	var sending sync.WaitGroup
 	for range rivalCalls {
@@ -100,16 +126,7 @@ func (r *rival) publish(url string, evs []eventflow.Event) {
 			for batch := range batches {
 				in := &awssqs.SendMessageBatchInput{QueueUrl: &url}
 				for i := range batch {
-					ev := &batch[i]
-					e := types.SendMessageBatchRequestEntry{
-						Id: aws.String(strconv.Itoa(i)), MessageBody: aws.String(string(ev.Data)), MessageAttributes: map[string]types.MessageAttributeValue{
-							"ce-specversion": text("1.0"), "ce-id": text(ev.ID), "ce-source": text(ev.Source), "ce-type": text(ev.Type),
-						},
-					}
-					if strings.HasSuffix(url, ".fifo") {
-						e.MessageGroupId, e.MessageDeduplicationId = &ev.Key, &ev.ID
-					}
-					in.Entries = append(in.Entries, e)
+					in.Entries = append(in.Entries, r.entry(&batch[i], fifo, i))
 				}
 				out, err := r.c.SendMessageBatch(r.b.Context(), in)
 				if err != nil || len(out.Successful) != len(batch) {
@@ -219,30 +236,49 @@ func medianOf(b *testing.B, ratios []float64) {
 }
 
 // BenchmarkPublish compares calls of 500 events with the SDK's client sending the same messages in full batches. An op
-// is a call of each, one after the other, whose order changes.
+// is a call of each, one after the other, whose order changes. With a server beside it, it measures the work of the
+// processors; with one that is 5 ms away, how many requests are under way at once.
 func BenchmarkPublish(b *testing.B) {
-	r := newRival(b)
-	url := r.queue("bench")
-	broker := sqs.New(r.cfg)
-	p := broker.Publisher(url)
-	var ratios []float64
-	for i := 0; b.Loop(); i++ {
-		evs := benchEvents(i, 500)
-		var raw, ours time.Duration
-		for turn := range 2 {
-			begin := time.Now()
-			if (i+turn)%2 == 0 {
-				r.publish(url, evs)
-				raw = time.Since(begin)
-			} else {
-				require.NoError(b, p.Publish(b.Context(), evs...))
-				ours = time.Since(begin)
+	for name, of := range map[string]struct {
+		queue string
+		keys  bool
+		away  time.Duration
+	}{"standard": {"q", false, 0}, "keys": {"q", true, 0}, "FIFO": {"q.fifo", true, 0}, "away": {"q", false, 5 * time.Millisecond}} {
+		b.Run(name, func(b *testing.B) {
+			r := newRival(b, of.away)
+			broker := sqs.New(r.cfg)
+			var ratios []float64
+			for i := 0; b.Loop(); i++ {
+				url := r.queue(strconv.Itoa(i) + of.queue) // a new one, so that the server does not grow
+				p := broker.Publisher(url)
+				var raw, ours time.Duration
+				for turn := range 2 {
+					evs := benchEvents(2*i+turn, 500) // others, or the second would be duplicates
+					for j := range evs {
+						if !of.keys {
+							evs[j].Key = ""
+						}
+					}
+					begin := time.Now()
+					if (i+turn)%2 == 0 {
+						r.publish(url, evs)
+						raw = time.Since(begin)
+					} else {
+						require.NoError(b, p.Publish(b.Context(), evs...))
+						ours = time.Since(begin)
+					}
+					fifo := strings.HasSuffix(url, ".fifo")
+					require.Equal(b, sqs.EntryOf(&evs[turn], fifo, turn), r.entry(&evs[turn], fifo, turn))
+				}
+				ratios = append(ratios, float64(raw)/float64(ours))
+				require.NoError(b, p.Close(b.Context()))
+				_, err := r.c.DeleteQueue(b.Context(), &awssqs.DeleteQueueInput{QueueUrl: &url})
+				require.NoError(b, err)
 			}
-		}
-		ratios = append(ratios, float64(raw)/float64(ours))
+			medianOf(b, ratios)
+			require.NoError(b, broker.Close(b.Context()))
+		})
 	}
-	medianOf(b, ratios)
-	require.NoError(b, broker.Close(b.Context()))
 }
 
 // BenchmarkConsume compares a whole runner with the SDK's client that receives and deletes in full batches. An op is
@@ -251,7 +287,7 @@ func BenchmarkConsume(b *testing.B) {
 	const n = 10_000
 	for kind, suffix := range map[string]string{"standard": "", "FIFO": ".fifo"} {
 		b.Run(kind, func(b *testing.B) {
-			r := newRival(b)
+			r := newRival(b, 0)
 			var ratios []float64
 			for i := 0; b.Loop(); i++ {
 				var raw, ours time.Duration

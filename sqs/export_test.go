@@ -81,5 +81,11 @@ func DecodeMessage(m *types.Message) eventflow.Event {
 	return ev
 }
 
+// EntryOf gives the message of an event as it is sent, as one of a batch.
+func EntryOf(ev *eventflow.Event, fifo bool, at int) types.SendMessageBatchRequestEntry {
+	out := encode(ev, fifo, false)
+	return out.entry(at)
+}
+
 // Patient makes a client of the SDK's read whole answers, as ours does.
 func Patient(o *awssqs.Options) { patience(o) }

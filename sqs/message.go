@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"strconv"
 	"strings"
@@ -41,17 +42,25 @@ type outgoing struct {
 	size       int // as SQS counts: body, and names, types and values of attributes
 }
 
+// entry gives the message as one of a batch.
+func (o *outgoing) entry(at int) types.SendMessageBatchRequestEntry {
+	e := types.SendMessageBatchRequestEntry{Id: entryIDs[at], MessageBody: &o.body, MessageAttributes: o.attributes}
+	if o.group != "" {
+		e.MessageGroupId, e.MessageDeduplicationId = &o.group, &o.dedup
+	}
+	return e
+}
+
 // encode makes a message of an event. fifo: with a group and a deduplication ID. structured: as JSON, when the event has
 // what CloudEvents wants.
 func encode(ev *eventflow.Event, fifo, structured bool) outgoing {
 	var out outgoing
-	var m more
-	w := writer{more: &m, attributes: make(map[string]types.MessageAttributeValue, mostAttributes)}
+	w := newWriter()
 	if fifo {
 		out.group, out.dedup = groupOf(ev), dedupOf(ev)
 	}
 	if ev.Key != out.group {
-		m.Key = (*text)(&ev.Key)
+		w.more.Key = (*text)(&ev.Key)
 	}
 	extensions := ev.Attributes
 	written := false
@@ -62,18 +71,14 @@ func encode(ev *eventflow.Event, fifo, structured bool) outgoing {
 		}
 	}
 	if !written {
-		out.body, m.Body = bodyOf(ev.Data)
+		out.body, w.more.Body = bodyOf(ev.Data)
 		w.core(ev)
 	}
 	w.extensions(extensions)
-	if !m.empty() {
-		w.put(moreName, m.String())
+	if !w.more.empty() {
+		w.put(moreName, w.more.String())
 	}
-	out.attributes = w.attributes
-	out.size = len(out.body)
-	for name, v := range out.attributes {
-		out.size += len(name) + len(aws.ToString(v.DataType)) + len(aws.ToString(v.StringValue)) + len(v.BinaryValue)
-	}
+	out.attributes, out.size = w.attributes, len(out.body)+w.size
 	return out
 }
 
@@ -93,14 +98,29 @@ func bodyOf(data []byte) (body, how string) {
 // writer collects message attributes, and in more what cannot be one.
 type writer struct {
 	attributes map[string]types.MessageAttributeValue
-	more       *more
+	values     []string // that attributes point to
+	size       int      // of attributes
+	more       more
+}
+
+// usualAttributes is how many messages seldom have more of: a map of eight is one block of memory, of ten two.
+const usualAttributes = 8
+
+func newWriter() writer {
+	return writer{attributes: make(map[string]types.MessageAttributeValue, usualAttributes), values: make([]string, 0, usualAttributes)}
 }
 
 // stringType is never written to.
 var stringType = aws.String("String")
 
 func (w *writer) put(name, value string) {
-	w.attributes[name] = types.MessageAttributeValue{DataType: stringType, StringValue: &value}
+	w.values = append(w.values, value) // when it moves, attributes point to where it was
+	w.set(name, types.MessageAttributeValue{DataType: stringType, StringValue: &w.values[len(w.values)-1]})
+}
+
+func (w *writer) set(name string, v types.MessageAttributeValue) {
+	w.attributes[name] = v
+	w.size += len(name) + len(aws.ToString(v.DataType)) + len(aws.ToString(v.StringValue)) + len(v.BinaryValue)
 }
 
 // core writes the CloudEvents attributes that are set. An event without ID, source or type is none: it gets no
@@ -112,10 +132,8 @@ func (w *writer) core(ev *eventflow.Event) {
 		case name == "specversion" && !whole:
 		case !clean(value):
 			w.more.Core = append(w.more.Core, held{Name: text(name), Type: kindString, Value: text(value)})
-		case name == "datacontenttype":
-			w.put(contentTypeName, value)
 		default:
-			w.put(cePrefix+name, value)
+			w.put(coreNames[name], value)
 		}
 	})
 }
@@ -156,7 +174,7 @@ func (w *writer) extensions(as eventflow.Attributes) {
 	for i := range as {
 		if own[i] != "" && left > 0 {
 			left--
-			w.attributes[own[i]] = valueOf(as[i].Value)
+			w.set(own[i], valueOf(as[i].Value))
 			continue
 		}
 		w.more.Rest = append(w.more.Rest, heldOf(i, as[i]))
@@ -213,13 +231,16 @@ func ceName(name string) string {
 	return ""
 }
 
-func isCore(name string) bool {
-	switch name {
-	case "specversion", "id", "source", "type", "subject", "time", "dataschema", "datacontenttype":
-		return true
+// coreNames are the CloudEvents attributes with the names of their message attributes.
+var coreNames = func() map[string]string {
+	names := map[string]string{"datacontenttype": contentTypeName}
+	for _, name := range [...]string{"specversion", "id", "source", "type", "subject", "time", "dataschema"} {
+		names[name] = cePrefix + name
 	}
-	return false
-}
+	return names
+}()
+
+func isCore(name string) bool { return coreNames[name] != "" }
 
 // groupOf gives the message group of an event: its key where SQS takes that, else a digest of it; for an event without
 // a key one that no other has, because it has no order.
@@ -280,6 +301,10 @@ func clean(s string) bool {
 
 func cleanBytes(b []byte) bool {
 	for i := 0; i < len(b); {
+		if len(b)-i >= 8 && plain(binary.LittleEndian.Uint64(b[i:])) {
+			i += 8
+			continue
+		}
 		if c := b[i]; c >= ' ' && c < utf8.RuneSelf {
 			i++
 			continue
@@ -291,6 +316,13 @@ func cleanBytes(b []byte) bool {
 		i += n
 	}
 	return true
+}
+
+// plain reports whether eight bytes are all from the space to the end of ASCII. The lowest that is less borrows from
+// none below it, so its own bit shows it.
+func plain(x uint64) bool {
+	const each, high = 0x0101010101010101, 0x8080808080808080
+	return (x|(x-' '*each))&high == 0
 }
 
 // allowed reports whether SQS allows a character that is no printable ASCII; n is its length, 1 for a broken one.

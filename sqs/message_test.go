@@ -3,6 +3,7 @@ package sqs
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"math"
 	"strings"
@@ -21,10 +22,13 @@ func asMessage(t *testing.T, out outgoing) types.Message {
 	t.Helper()
 	require.True(t, clean(out.body), "%q", out.body)
 	require.LessOrEqual(t, len(out.attributes), mostAttributes)
+	size := len(out.body)
 	for name, v := range out.attributes {
+		size += len(name) + len(*v.DataType) + len(aws.ToString(v.StringValue)) + len(v.BinaryValue)
 		require.True(t, legalName(name), name)
 		require.NotEqualf(t, clean(aws.ToString(v.StringValue)), len(v.BinaryValue) > 0, "%s: %q %v", name, aws.ToString(v.StringValue), v.BinaryValue)
 	}
+	require.Equal(t, size, out.size)
 	m := types.Message{
 		Body: &out.body, MessageAttributes: out.attributes, MessageId: aws.String("m-1"),
 		Attributes: map[string]string{"ApproximateReceiveCount": "3", "SentTimestamp": "1700000000123"},
@@ -203,6 +207,39 @@ func TestMarkerThatLiesIsNoBody(t *testing.T) {
 	decode(&m, "q", &ev)
 	require.Equal(t, "not base64!", string(ev.Data))
 	require.Equal(t, eventflow.Attributes{{Name: "a", Value: "zz"}, {Name: "b", Value: "v"}}, ev.Attributes)
+}
+
+// Bytes are looked at eight at a time, strings one after another: what they find is the same, wherever it is.
+func TestBytesAreCheckedAsStringsAre(t *testing.T) {
+	t.Parallel()
+	for size := 1; size <= 20; size++ {
+		for at := range size {
+			for c := range 256 {
+				b := bytes.Repeat([]byte("~ \x7f"), size)[:size]
+				b[at] = byte(c)
+				require.Equalf(t, clean(string(b)), cleanBytes(b), "%q", b)
+			}
+		}
+	}
+	text := "plain ASCII, then grüße, \u2028, \uffff and more"
+	for from := range len(text) {
+		require.Equal(t, clean(text[from:]), cleanBytes([]byte(text[from:])), text[from:])
+	}
+}
+
+func TestAKeyIsTheSameInJSONHoweverItIsWritten(t *testing.T) {
+	t.Parallel()
+	for c := range 256 {
+		for _, key := range []text{text([]byte{byte(c)}), text([]byte{'k', byte(c), '1'})} {
+			m := more{Key: &key}
+			want, err := json.Marshal(&m)
+			require.NoError(t, err)
+			require.Equal(t, string(want), m.String())
+		}
+	}
+	none := text("")
+	require.Equal(t, `{"key":""}`, (&more{Key: &none}).String())
+	require.Equal(t, `{"body":"none","key":""}`, (&more{Body: bodyNone, Key: &none}).String())
 }
 
 // Whatever the event, SQS takes its message, and it comes back as it was.

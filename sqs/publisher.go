@@ -16,8 +16,9 @@ import (
 	"github.com/eventflow-go/eventflow"
 )
 
-// mostSends is how many batches of one publisher are on their way at once.
-const mostSends = 8
+// mostSends is how many batches of one publisher are on their way at once: as many as the SDK's own HTTP client keeps
+// connections to one host.
+const mostSends = 10
 
 // A publisher of one queue. What is published at the same time shares requests: one goes out at once while none is under
 // way, and then as soon as ten messages are there or another has come back.
@@ -214,16 +215,23 @@ func (c *publishing) result() error {
 	return &eventflow.PublishError{Failed: failed}
 }
 
-// flush sends what can go: whole batches, and less only when nothing is under way. The caller holds the lock.
+// flush sends what can go. The caller holds the lock.
 func (p *publisher) flush() {
-	for len(p.pending) > 0 && p.sends < mostSends && (p.sends == 0 || len(p.pending) >= largestMaxNumber) {
-		batch := p.take()
-		if len(batch) == 0 {
-			return // all of it waits for what is under way
-		}
-		p.sends++
+	for batch := p.next(); batch != nil; batch = p.next() {
 		p.running.Go(func() { p.send(batch) })
 	}
+}
+
+// next gives what can go: whole batches, and less only when nothing is under way. The caller holds the lock, and sends.
+func (p *publisher) next() []*entry {
+	if len(p.pending) == 0 || p.sends == mostSends || p.sends > 0 && len(p.pending) < largestMaxNumber {
+		return nil
+	}
+	batch := p.take()
+	if batch != nil { // else all of it waits for what is under way
+		p.sends++
+	}
+	return batch
 }
 
 // errOvertakes is that of an event whose predecessor in its group was refused by the queue.
@@ -232,34 +240,38 @@ var errOvertakes = errors.New("sqs: an event before it in its group was not take
 // take gives the next batch: at most ten messages, no larger than a message may be, of a FIFO queue only groups that are
 // not under way. The caller holds the lock.
 func (p *publisher) take() []*entry {
-	var batch []*entry
+	batch := make([]*entry, 0, min(len(p.pending), largestMaxNumber))
 	var waiting map[string]bool
-	size := 0
-	kept := p.pending[:0]
-	for i, e := range p.pending {
-		g := e.out.group
-		switch {
+	size, seen, kept := 0, 0, 0
+	for _, e := range p.pending {
+		if len(batch) == largestMaxNumber || size+e.out.size > p.set.maxBytes {
+			break
+		}
+		seen++
+		switch g := e.out.group; {
 		case g != "" && e.call.broken[g]:
 			p.settle(e, errOvertakes)
-			continue
-		case len(batch) == largestMaxNumber || size+e.out.size > p.set.maxBytes:
-			kept = append(kept, p.pending[i:]...)
 		case g != "" && (p.groups[g] || waiting[g]):
 			if waiting == nil {
 				waiting = map[string]bool{}
 			}
 			waiting[g] = true
-			kept = append(kept, e)
-			continue
+			p.pending[kept] = e
+			kept++
 		default:
 			batch = append(batch, e)
 			size += e.out.size
-			continue
 		}
-		break
 	}
-	clear(p.pending[len(kept):])
-	p.pending = kept
+	if kept > 0 {
+		p.pending = slices.Delete(p.pending, kept, seen)
+	} else { // the others, which may be many, need not move
+		clear(p.pending[:seen])
+		p.pending = p.pending[seen:]
+	}
+	if len(batch) == 0 {
+		return nil
+	}
 	for _, e := range batch {
 		if e.out.group != "" {
 			p.groups[e.out.group] = true
@@ -268,17 +280,23 @@ func (p *publisher) take() []*entry {
 	return batch
 }
 
-// send sends one batch and settles its events.
+// send sends one batch after another, for as long as there is one, and settles their events. One goroutine does it for
+// many batches, because the SDK's calls are deep: a stack that has to grow for each costs a tenth of a request.
 func (p *publisher) send(batch []*entry) {
-	errs := p.request(batch)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for i, e := range batch {
-		delete(p.groups, e.out.group)
-		p.settle(e, errs[i])
+	for batch != nil {
+		errs := p.request(batch)
+		p.mu.Lock()
+		for i, e := range batch {
+			if e.out.group != "" {
+				delete(p.groups, e.out.group)
+			}
+			p.settle(e, errs[i])
+		}
+		p.sends--
+		batch = p.next()
+		p.flush()
+		p.mu.Unlock()
 	}
-	p.sends--
-	p.flush()
 }
 
 // request sends messages and gives what became of each. A batch that the queue finds too large is halved.
@@ -286,12 +304,7 @@ func (p *publisher) request(batch []*entry) []error {
 	errs := make([]error, len(batch))
 	entries := make([]types.SendMessageBatchRequestEntry, len(batch))
 	for i, e := range batch {
-		entries[i] = types.SendMessageBatchRequestEntry{
-			Id: aws.String(strconv.Itoa(i)), MessageBody: &e.out.body, MessageAttributes: e.out.attributes,
-		}
-		if e.out.group != "" {
-			entries[i].MessageGroupId, entries[i].MessageDeduplicationId = &e.out.group, &e.out.dedup
-		}
+		entries[i] = e.out.entry(i)
 	}
 	ctx, cancel := context.WithTimeout(p.life, requestTime)
 	defer cancel()
@@ -311,7 +324,7 @@ func (p *publisher) request(batch []*entry) []error {
 		return errs
 	}
 	for i := range errs {
-		errs[i] = p.wrap(errSilent)
+		errs[i] = errSilent
 	}
 	for i := range out.Successful {
 		if n, ok := entryIndex(out.Successful[i].Id, len(batch)); ok {
@@ -321,6 +334,11 @@ func (p *publisher) request(batch []*entry) []error {
 	for i := range out.Failed {
 		if n, ok := entryIndex(out.Failed[i].Id, len(batch)); ok {
 			errs[n] = p.refusal(&out.Failed[i], batch[n])
+		}
+	}
+	for i, err := range errs {
+		if err == errSilent { //nolint:errorlint,err113 // the very value
+			errs[i] = p.wrap(err)
 		}
 	}
 	return errs

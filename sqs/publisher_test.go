@@ -112,6 +112,20 @@ func TestCallsAtTheSameTimeShareRequests(t *testing.T) {
 	})
 }
 
+// A queue that is far away is written to as fast as the SDK's own connections allow, and no faster.
+func TestTenRequestsOfAPublisherAreUnderWayAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t, "q", sqstest.Queue{})
+		stop := b.server.Intercept(func(sqstest.Request) sqstest.Fault { return sqstest.Fault{Delay: 10 * time.Millisecond} })
+		defer stop()
+		begin := time.Now()
+		require.NoError(t, b.broker.Publisher(b.server.QueueURL("q")).Publish(b.ctx, make([]eventflow.Event, 500)...))
+		require.Equal(t, 5*10*time.Millisecond, time.Since(begin))
+		require.Equal(t, 50, b.requests("SendMessageBatch"))
+	})
+}
+
 func TestPublishThatIsCutSaysWhatIsNotKnownToBeTaken(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

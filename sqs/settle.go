@@ -21,6 +21,9 @@ const (
 	backLinger     = 2 * time.Millisecond
 )
 
+// mostWrites is how many batches of one kind are on their way at once.
+const mostWrites = 8
+
 // batcher writes settlements of one kind, ten in a request. It is guarded by its subscriber's mutex.
 type batcher struct {
 	s      *subscriber

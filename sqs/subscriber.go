@@ -133,8 +133,8 @@ func (b *Broker) newSubscriber(name string, set settings) (*subscriber, error) {
 	if set.deadLetters != "" {
 		s.dead, err = b.deadPublisher(set)
 	}
-	s.acks = batcher{s: s, send: s.sendAcks, most: mostSends, linger: standardLinger}
-	s.backs = batcher{s: s, send: s.sendBacks, back: true, most: mostSends, linger: backLinger}
+	s.acks = batcher{s: s, send: s.sendAcks, most: mostWrites, linger: standardLinger}
+	s.backs = batcher{s: s, send: s.sendBacks, back: true, most: mostWrites, linger: backLinger}
 	if q.fifo() {
 		s.acks.linger = fifoLinger
 		s.backs.most = 1 // the order in which a group's messages come back is that of the requests
