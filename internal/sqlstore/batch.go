@@ -114,13 +114,14 @@ func (b *batch) writeBlind(ctx context.Context, e Engine) error {
 	return nil
 }
 
-// distinct reports whether there are claims, and no two of one key.
+// distinct reports whether there are claims, and no two of one key, which would be neighbours.
 func (b *batch) distinct() bool {
-	seen := make(map[string]struct{}, len(b.claims))
-	for _, o := range b.claims {
-		seen[string(o.key)] = struct{}{}
+	for i := 1; i < len(b.claims); i++ {
+		if bytes.Equal(b.claims[i-1].key, b.claims[i].key) {
+			return false
+		}
 	}
-	return len(seen) > 0 && len(seen) == len(b.claims)
+	return len(b.claims) > 0
 }
 
 // endings gives what writes ends of claims that are still their owner's. An end that was written before is answered alike

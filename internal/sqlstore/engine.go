@@ -33,7 +33,8 @@ type Engine interface {
 // engine puts its own words for what stands in braces: {now} is its clock in nanoseconds, {lock} is what stands behind a
 // SELECT whose rows the transaction is going to change, {skip} the same when it need not have those that another
 // transaction has, and {touch} is what locks the row that an INSERT is in conflict with; where one writes at a time all
-// three lock nothing. {clock} is what [Engine].Base leaves to it.
+// three lock nothing. {whole} tells an engine that has to know before that an error undoes the whole transaction, so that it
+// need not be ready to undo one statement. {clock} is what [Engine].Base leaves to it.
 
 // Tx is an open transaction.
 type Tx interface {

@@ -47,7 +47,7 @@ var (
 
 	// add makes the rows of keys that are new. Those that another transaction made meanwhile it leaves alone.
 	add = &Statement{
-		Text: `WITH {b} INSERT INTO runs (key, flow, rest, live, owner, fence, until, slot)
+		Text: `WITH {b} INSERT{whole} INTO runs (key, flow, rest, live, owner, fence, until, slot)
 			SELECT key, flow, rest, live, owner, fence, until + {clock}, slot FROM b WHERE true ON CONFLICT (key) DO NOTHING`,
 		Columns: []Column{
 			bytesColumn("key"), bytesColumn("flow"), bytesColumn("rest"), intColumn("live"), bytesColumn("owner"), intColumn("fence"), intColumn("until"),
@@ -57,7 +57,7 @@ var (
 
 	// change writes rows that the transaction has loaded.
 	change = &Statement{
-		Text: `WITH {b} UPDATE runs SET live = b.live, last = b.last, outcome = b.outcome, owner = b.owner, fence = b.fence, until = b.until,
+		Text: `WITH {b} UPDATE{whole} runs SET live = b.live, last = b.last, outcome = b.outcome, owner = b.owner, fence = b.fence, until = b.until,
 			attempts = b.attempts, slot = b.slot, started = b.started, reason = b.reason, err = b.err FROM b WHERE runs.key = b.key`,
 		Columns: []Column{
 			bytesColumn("key"), intColumn("live"), intColumn("last"), intColumn("outcome"), bytesColumn("owner"), intColumn("fence"), intColumn("until"),
@@ -68,7 +68,7 @@ var (
 	// end finishes claims that are still their owner's, without looking at them first. It names no column that an index
 	// other than the key's begins with, or a planner may start from what is live.
 	end = &Statement{
-		Text: `WITH {b} UPDATE runs SET live = 0, last = 1, outcome = b.outcome, until = {clock} + b.until, started = b.started, reason = b.reason, err = b.err
+		Text: `WITH {b} UPDATE{whole} runs SET live = 0, last = 1, outcome = b.outcome, until = {clock} + b.until, started = b.started, reason = b.reason, err = b.err
 			FROM b WHERE runs.key = b.key AND runs.fence = b.fence AND runs.owner = b.owner AND runs.last = 0 AND length(runs.slot) = 0`,
 		Columns: []Column{
 			bytesColumn("key"), intColumn("fence"), bytesColumn("owner"), intColumn("outcome"), intColumn("until"), intColumn("started"),

@@ -14,8 +14,9 @@ var Version = len(migrations)
 // migrations are run in order, each once, and never changed after a release: a new one goes to the end. INTEGER, BLOB
 // and the rest are written as SQLite has them; [Dialect] gives another engine's words.
 //
-// The index of runs serves all that is not asked by key: what is unfinished (fires that were left), what is past its
-// window, and the history of a flow, newest first.
+// Rows of runs stand in the order in which they came, and not in that of their keys, which may be random: then a claim
+// touches a page of its own in one index only, and an end in none. The other index of runs serves all that is not asked by
+// key: what is unfinished (fires that were left), what is past its window, and the history of a flow, newest first.
 var migrations = [][]string{{
 	`CREATE TABLE runs (
 		key BLOB NOT NULL PRIMARY KEY,
@@ -32,8 +33,8 @@ var migrations = [][]string{{
 		started INTEGER NOT NULL DEFAULT 0,
 		reason BLOB NOT NULL DEFAULT x'',
 		err BLOB NOT NULL DEFAULT x''
-	) WITHOUT ROWID`,
-	`CREATE INDEX runs_flow ON runs (flow, live, until, key)`,
+	)`,
+	`CREATE INDEX runs_flow ON runs (flow, live, until)`,
 	`CREATE TABLE history (
 		seq INTEGER PRIMARY KEY,
 		key BLOB NOT NULL,

@@ -227,13 +227,14 @@ func words(schema string) *strings.Replacer {
 		"INTEGER", "BIGINT",
 		"BLOB", "BYTEA",
 		"x''", "''",
+		"INSERT{whole}", "INSERT",
 		" WITHOUT ROWID", "",
 	}
 	for _, table := range sqlstore.Tables {
 		for _, before := range []string{"FROM ", "INTO ", "JOIN ", "UPDATE ", "CREATE TABLE "} {
 			pairs = append(pairs, before+table, before+schema+"."+table)
 		}
-		pairs = append(pairs, "ON "+table+" (", "ON "+schema+"."+table+" (")
+		pairs = append(pairs, "UPDATE{whole} "+table, "UPDATE "+schema+"."+table, "ON "+table+" (", "ON "+schema+"."+table+" (")
 	}
 	return strings.NewReplacer(pairs...)
 }

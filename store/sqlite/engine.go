@@ -26,7 +26,7 @@ type engine struct {
 }
 
 // tx is the transaction of whoever has the turn. Its statements stay prepared from one transaction to the next: they are
-// as many as the package has texts, times the sizes of chunks.
+// as many as the package has texts, times the sizes of chunks, and at most maxChunks besides.
 type tx struct {
 	ctx      context.Context
 	conn     *sql.Conn
@@ -34,15 +34,6 @@ type tx struct {
 	chunks   map[chunk]*sql.Stmt
 	args     []any
 }
-
-// chunk names a statement for so many rows.
-type chunk struct {
-	s    *sqlstore.Statement
-	rows int
-}
-
-// sizes of chunks: a statement must be written out for the number of its rows.
-var sizes = [...]int{64, 16, 4, 1}
 
 func (e *engine) Lanes() int { return 1 }
 
@@ -155,95 +146,6 @@ func (t *tx) Query(query string, args []any, scan sqlstore.Scan) error {
 	return each(rows, scan)
 }
 
-func (t *tx) Each(s *sqlstore.Statement, cols []any) (total int64, err error) {
-	for from := 0; from < length(cols); {
-		stmt, rows, err := t.chunk(s, length(cols)-from) //nolint:sqlclosecheck // it stays prepared
-		if err != nil {
-			return total, err
-		}
-		n, err := affected(stmt.ExecContext(t.ctx, t.flat(cols, from, rows)...))
-		if err != nil {
-			return total, err
-		}
-		total += n
-		from += rows
-	}
-	return total, nil
-}
-
-func (t *tx) Select(s *sqlstore.Statement, cols []any, scan sqlstore.Scan) error {
-	for from := 0; from < length(cols); {
-		stmt, n, err := t.chunk(s, length(cols)-from) //nolint:sqlclosecheck // it stays prepared
-		if err != nil {
-			return err
-		}
-		rows, err := stmt.QueryContext(t.ctx, t.flat(cols, from, n)...)
-		if err != nil {
-			return err
-		}
-		if err := each(rows, scan); err != nil {
-			return err
-		}
-		from += n
-	}
-	return nil
-}
-
-// chunk gives the statement for as many of n rows as one statement takes.
-func (t *tx) chunk(s *sqlstore.Statement, n int) (*sql.Stmt, int, error) {
-	c := chunk{s: s}
-	for _, size := range sizes {
-		if size <= n {
-			c.rows = size
-			break
-		}
-	}
-	if stmt := t.chunks[c]; stmt != nil {
-		return stmt, c.rows, nil
-	}
-	names := make([]string, len(s.Columns))
-	for i := range s.Columns {
-		names[i] = s.Columns[i].Name
-	}
-	row := "(" + strings.Repeat("?, ", len(names)-1) + "?)"
-	b := "b (" + strings.Join(names, ", ") + ") AS (VALUES " + strings.Repeat(row+", ", c.rows-1) + row + ")"
-	stmt, err := t.conn.PrepareContext(t.ctx, strings.Replace(words(s.Text), "{b}", b, 1))
-	if err == nil {
-		t.chunks[c] = stmt
-	}
-	return stmt, c.rows, err
-}
-
-// flat gives the arguments of a chunk: row by row.
-func (t *tx) flat(cols []any, from, rows int) []any {
-	t.args = t.args[:0]
-	for i := from; i < from+rows; i++ {
-		for _, c := range cols {
-			switch c := c.(type) {
-			case []int64:
-				t.args = append(t.args, c[i])
-			case [][]byte:
-				b := c[i]
-				if b == nil { // as it came out of the database, where it is empty
-					b = []byte{}
-				}
-				t.args = append(t.args, b)
-			}
-		}
-	}
-	return t.args
-}
-
-func length(cols []any) int {
-	switch c := cols[0].(type) {
-	case []int64:
-		return len(c)
-	case [][]byte:
-		return len(c)
-	}
-	return 0
-}
-
 // words puts SQLite's words for those of package sqlstore. Its own clock counts milliseconds, too coarse for a lease
 // that has just ended.
 func words(query string) string {
@@ -253,7 +155,8 @@ func words(query string) string {
 	return dialect.Replace(query)
 }
 
-var dialect = strings.NewReplacer("$", "?", "{lock}", "", "{skip}", "", "{touch}", "DO NOTHING", "{clock}", "0")
+var dialect = strings.NewReplacer("$", "?", "{lock}", "", "{skip}", "", "{touch}", "DO NOTHING", "{clock}", "0",
+	"{whole}", " OR ROLLBACK")
 
 func affected(r sql.Result, err error) (int64, error) {
 	if err != nil {

@@ -51,13 +51,7 @@ func (t *plannedTx) Select(s *sqlstore.Statement, cols []any, scan sqlstore.Scan
 }
 
 func (t *plannedTx) explain(s *sqlstore.Statement) {
-	values := "b (" + s.Columns[0].Name
-	row := "?"
-	for _, c := range s.Columns[1:] {
-		values += ", " + c.Name
-		row += ", ?"
-	}
-	text := strings.Replace(words(s.Text), "{b}", values+") AS (VALUES ("+row+"), ("+row+"))", 1)
+	text := (&chunk{s: s, rows: 2}).text()
 	rows, err := t.conn.QueryContext(t.ctx, "EXPLAIN QUERY PLAN "+text, make([]any, 2*len(s.Columns))...)
 	require.NoError(t.p.t, err)
 	defer func() { require.NoError(t.p.t, rows.Close()) }()
