@@ -50,7 +50,7 @@ var servers = map[string]*server{
 		longPoll: 2 * time.Second, // in the last second of one it does not look again
 		polls:    1,               // two at once may be given the same message
 		standard: motoDeviations,
-		fifo: excuses(motoDeviations, all("a receive that waits does not see that a group has become free", "ReceiveLimitDeadLettersOnlyItsEvent")),
+		fifo:     excuses(motoDeviations, all("a receive that waits does not see that a group has become free", "ReceiveLimitDeadLettersOnlyItsEvent")),
 
 		runnerFIFO: all(motoSpins, "LongRunKeepsItsLock"),
 	},
