@@ -45,7 +45,8 @@
 //
 // A lane is the unit of order: a key, a partition, a session, as the broker has it. Its events run one after another, in
 // order, and different lanes run side by side. An event that waits for its next attempt keeps what is behind it in its
-// lane waiting. Events without a lane are in no order.
+// lane waiting. Their results are handed to a publisher in the lane's order; one that it refuses is offered again, and
+// comes behind those that it took in the same call. Events without a lane are in no order.
 //
 // # Attempts
 //

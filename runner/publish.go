@@ -129,7 +129,11 @@ func (r *FlowRunner) setAside(c *chunk, ts []*task) (rest []*task) {
 		case own != nil && (refused(t) || t.verdict.passes()):
 			own.tasks = append(own.tasks, t)
 		case refused(t):
-			aside = append(aside, &chunk{src: c.src, base: c.base, io: c.io, asking: c.asking, stop: c.stop, lanes: []*lane{t.lane}, tasks: []*task{t}})
+			a := &chunk{src: c.src, base: c.base, io: c.io, asking: c.asking, stop: c.stop, lanes: []*lane{t.lane}, tasks: []*task{t}}
+			if c.last != nil && c.last.lane == t.lane {
+				a.last, c.last = c.last, nil
+			}
+			aside = append(aside, a)
 		default:
 			rest = append(rest, t)
 		}
@@ -162,9 +166,7 @@ func (r *FlowRunner) publishInOrder(c *chunk) {
 		}
 	}
 	r.flush(c, c.tasks)
-	r.mu.Lock()
-	r.goroutineEnds()
-	r.unlock()
+	r.flushed(c)
 }
 
 // refused notes what a publisher did not take, with the tasks whose results it was, or gives up those for which no retry

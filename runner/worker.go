@@ -35,6 +35,8 @@ type chunk struct {
 	stir   <-chan struct{} // ends a pause early; nil: never
 	direct bool            // Handle's or Run's: what becomes of its task is their caller's business
 	lanes  []*lane         // those that it holds; guarded by FlowRunner.mu
+	ahead  *flushing       // what was taken out of it and comes before the task that stayed, in its lane; nil: nothing
+	last   *flushing       // of what was taken out: the same; nil: nobody waits
 	batch  bool            // one run for all tasks
 
 	err     error     // the store's final one
@@ -196,7 +198,7 @@ func (r *FlowRunner) goOn(c *chunk) {
 			c.out = nil // who took the chunk publishes from it
 			r.took(c.start, ran)
 			if c.current != nil {
-				r.flushOf(c, []*task{c.current})
+				r.flushBehind(c)
 			}
 			return
 		}
@@ -247,125 +249,6 @@ func (r *FlowRunner) runAll(c *chunk) (ran int, whole bool) {
 // records.
 func (v *verdict) passes() bool {
 	return v.turn == turnEnd && v.outcome != eventflow.HandedBack
-}
-
-// watchOver makes the keeper look after chunks of several tasks.
-func (r *FlowRunner) watchOver() {
-	if !r.watching {
-		r.watching = true
-		r.pokeKeeper()
-	}
-}
-
-// relieve looks for workers whose run has been blocking since the last look. Their slots are taken, but they do not keep
-// a core busy: others may start in their stead. What they have done is taken from them to be published and acknowledged,
-// and what they have not begun for others to run. It gives whether there is reason for another look. The caller holds
-// FlowRunner.mu.
-func (r *FlowRunner) relieve() (again bool) {
-	again = r.enough && r.readyCount > 0
-	for _, w := range r.workers {
-		c := &w.chunk
-		p := c.progress.Load()
-		still := w.busy && w.turn == w.seen && p == c.seen
-		w.seen, c.seen = w.turn, p
-		if still && !w.blocked {
-			w.blocked = true
-			r.active--
-		}
-		n, started := p>>32, p&(1<<32-1)
-		if p >= taken || n == 0 {
-			continue
-		}
-		again = true
-		if still && started > 0 && started <= n && c.progress.CompareAndSwap(p, taken) {
-			r.relieveOf(c, int(started)-1)
-		}
-	}
-	return again
-}
-
-// relieveOf splits a chunk whose task run[at] is running. The lanes of the chunk stay held by what is flushed of it,
-// that of the running task by both.
-func (r *FlowRunner) relieveOf(c *chunk, at int) {
-	running := c.run[at]
-	rest := &chunk{src: c.src, lanes: c.lanes, base: c.base, io: c.io, asking: c.asking, stop: c.stop}
-	if c.lanes = nil; running.lane != nil {
-		running.lane.busy++
-		c.lanes = []*lane{running.lane}
-	}
-	var back []*task // have no lane: others may run them at once
-	var stopped *lane
-	next := 0 // of c.run
-	for _, t := range c.tasks {
-		ran := next < len(c.run) && c.run[next] == t
-		if ran {
-			next++
-		}
-		unrun := ran && next-1 > at
-		switch {
-		case t == running:
-			stopped = t.lane
-			continue
-		case unrun && t.lane == nil:
-			back = append(back, t)
-			continue
-		case unrun, !ran && t.verdict.turn != turnEnd && t.lane != nil && t.lane == stopped:
-			t.verdict, stopped = verdict{turn: turnUnrun}, t.lane
-		}
-		rest.tasks = append(rest.tasks, t)
-	}
-	if r.stopping {
-		for _, t := range back {
-			t.verdict = verdict{turn: turnUnrun}
-		}
-		rest.tasks = append(rest.tasks, back...)
-	} else {
-		r.putBack(back)
-	}
-	r.wake()
-	r.flushBeside(rest)
-}
-
-// flushBeside flushes what was taken out of a chunk, and does not keep the chunk waiting. The caller holds FlowRunner.mu.
-func (r *FlowRunner) flushBeside(rest *chunk) {
-	if len(rest.tasks) == 0 {
-		r.release(rest)
-		return
-	}
-	r.goroutines++
-	go func() {
-		r.flush(rest, rest.tasks)
-		r.mu.Lock()
-		r.goroutineEnds()
-		r.unlock()
-	}()
-}
-
-// spare takes out of a batch's chunk what was not granted: it need not wait for the run.
-func (r *FlowRunner) spare(c *chunk) {
-	if len(c.run) == len(c.tasks) {
-		return
-	}
-	rest := &chunk{src: c.src, base: c.base, io: c.io, asking: c.asking, stop: c.stop}
-	next := 0
-	for _, t := range c.tasks {
-		if next < len(c.run) && c.run[next] == t {
-			next++
-			continue
-		}
-		if t.lane != nil && t.verdict.turn != turnEnd {
-			t.verdict = verdict{turn: turnUnrun} // behind what runs: it must not hold their lane
-		}
-		rest.tasks = append(rest.tasks, t)
-	}
-	c.tasks = append(c.tasks[:0], c.run...)
-	r.mu.Lock()
-	defer r.unlock()
-	rest.lanes = slices.Clone(c.lanes)
-	for _, l := range rest.lanes {
-		l.busy++
-	}
-	r.flushBeside(rest)
 }
 
 // putBack puts tasks that were taken and not run in front of where they came from, in their order.

@@ -36,6 +36,9 @@
 //   - Order in each lane. At the first start of an event, each event that the topic took before it in its lane has ended
 //     for that flow, or the flow was content with it in the same runner, or it is in the same batch. Reruns are not
 //     looked at: a redelivery may come behind what has succeeded.
+//   - Results in the order of each lane: what a run publishes is offered to the publisher when it has taken what the runs
+//     before it in its lane publish in the same runner, or with that. It is not asked of runs that met with trouble: a call
+//     about them that failed, a lost lock.
 //   - One run of a lane at a time. Two runs of a lane overlap only in two processes, and only when the older one has lost
 //     its lock or its claim.
 //   - Acknowledged after the end is recorded: when an Ack arrives, the store has the end of the key, or its dead letter is

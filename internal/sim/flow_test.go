@@ -23,6 +23,8 @@ type run struct {
 	fence int
 	done  bool
 	acked []bool // results that the publisher said it took
+
+	offered int // the call of Publish that had its results first; 0: none
 }
 
 var (

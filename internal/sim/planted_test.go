@@ -44,6 +44,7 @@ var plantedFaults = []plantedFault{
 	},
 	{"nothing is fenced", "runner/task.go", "return !t.fenced.Load() && (t.d == nil || t.d.Open())", "return true", []rule{fenced, claimedFirst, cancelled, ackLast, laneOrder}},
 	{"a retry lets its lane go on", "runner/retire.go", "if t.lane != nil && !t.holds {", "if t.lane != nil && t.holds {", []rule{laneOrder, laneAlone}},
+	{"a long run does not wait for what is ahead of it", "runner/relieve.go", "if ahead == nil {", "if true {", []rule{resultOrder}},
 	{
 		"acknowledged before the dead letter is written", "runner/bury.go", "switch err := r.buryOne(c, t); {", "if t.d != nil {\n\t\t\tt.d.Ack()\n\t\t}\n\t\tswitch err := r.buryOne(c, t); {",
 		[]rule{ackLast},

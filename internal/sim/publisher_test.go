@@ -26,6 +26,7 @@ func (p *publisher) Close(context.Context) error { return nil }
 func (p *publisher) Publish(ctx context.Context, evs ...eventflow.Event) error {
 	w := p.n.p.w
 	w.mu.Lock()
+	w.calls++
 	if !p.n.p.dead {
 		for i := range evs {
 			p.checkEvent(&evs[i])
@@ -148,6 +149,7 @@ func (p *publisher) checkEvent(ev *eventflow.Event) {
 	if !r.open() {
 		w.brokenf(fenced, "%v publishes %s of %v, whose lock or claim is gone", n, ev.ID, r.key.key)
 	}
+	r.offers(w.calls)
 	name := fmt.Sprintf("%s#%d", r.name, o.ord)
 	if id, ok := w.ids[name]; ok && id != ev.ID {
 		w.brokenf(sameIDs, "the result %s has the ID %s, and had %s before", name, ev.ID, id)

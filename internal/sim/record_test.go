@@ -20,6 +20,7 @@ const (
 	claimedFirst rule = "runs begin under a live claim"
 	notAgain     rule = "what has run is not run again"
 	laneOrder    rule = "order in each lane"
+	resultOrder  rule = "results in the order of each lane"
 	laneAlone    rule = "one run of a lane at a time"
 	ackLast      rule = "acknowledged after the end is recorded"
 	finishLast   rule = "ended after its results are taken"
@@ -209,6 +210,29 @@ func (w *world) ordered(n *node, batch []*handed, h *handed) {
 		beside := slices.ContainsFunc(batch, func(o *handed) bool { return o.tk == before })
 		if !before.keys[n.flow].over() && before.passed[n.flow] != n && !beside {
 			w.brokenf(laneOrder, "%s of lane %s begins in %v before %s has ended", tk.ev.ID, tk.ev.Key, n, before.ev.ID)
+			return
+		}
+	}
+}
+
+// offers notes that a run's results are offered in a call of Publish, and checks at the first time that those of the runs
+// before it in its lane were taken, or are offered with them.
+func (r *run) offers(call int) {
+	if r.offered > 0 {
+		return
+	}
+	r.offered = call
+	if r.n.flow == third || len(r.hs) == 0 || r.hs[0].tk.ev.Key == "" {
+		return
+	}
+	w, h := r.n.p.w, r.hs[0]
+	for _, tk := range w.topics[h.sub.topic].lanes[h.tk.ev.Key][:h.tk.place] {
+		k := tk.keys[r.n.flow]
+		if k == nil || k.trouble > 0 {
+			continue
+		}
+		if before := k.success[r.n]; before != nil && !before.taken() && before.offered != call {
+			w.brokenf(resultOrder, "%v publishes for %s of lane %s before it has for %s", r.n, h.tk.ev.ID, h.tk.ev.Key, tk.ev.ID)
 			return
 		}
 	}

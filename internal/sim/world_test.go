@@ -48,6 +48,7 @@ type world struct {
 	cursor  time.Time
 	events  int
 	runs    int
+	calls   int // of Publish
 	samples int
 	hits    hits
 	bad     []breach
