@@ -168,11 +168,13 @@ func (m *massacre) end(s syscall.Signal) {
 	}
 }
 
-// An answer is a result as it was read: to which of its key's events, by whom, under which ID.
+// An answer is a result as it was read: to which of its key's events, by whom, under which ID, and where it is written.
 type answer struct {
 	key      string
 	n        int
 	name, id string
+	offset   int64
+	at       time.Time
 }
 
 // answers reads the results until the context of the reads ends.
@@ -185,7 +187,7 @@ func (m *massacre) answers() {
 	defer cl.Close()
 	for m.reads.Err() == nil {
 		cl.PollFetches(m.reads).EachRecord(func(r *kgo.Record) {
-			a := answer{id: headerOf(r, "ce_id")}
+			a := answer{id: headerOf(r, "ce_id"), offset: r.Offset, at: r.Timestamp}
 			_, _ = fmt.Sscan(string(r.Value), &a.key, &a.n, &a.name)
 			select {
 			case m.read <- a:
@@ -229,15 +231,33 @@ type results struct {
 	last     map[string]int            // of each key, the event that was answered last
 	by       map[string]map[int]answer // of each key and event, the last answer
 	repeated map[string]int            // of each process, its answers that another answer repeats
-	faults   []string
+	faults   []func() string           // told when all is read
+	log      map[string][]answer       // of each key, all answers
+}
+
+func (c *results) faultf(a answer, format string, args ...any) {
+	c.faults = append(c.faults, func() string { return fmt.Sprintf(format, args...) + c.story(a) })
+}
+
+// story is what was answered of a key around one of its events.
+func (c *results) story(about answer) string {
+	const near = 6
+	var b strings.Builder
+	for _, a := range c.log[about.key] {
+		if max(a.n-about.n, about.n-a.n) < near {
+			fmt.Fprintf(&b, "\n  at %d, %s: %s %d by %s", a.offset, a.at.Format(time.StampMilli), a.key, a.n, a.name)
+		}
+	}
+	return b.String()
 }
 
 func (c *results) add(a answer) {
+	c.log[a.key] = append(c.log[a.key], a)
 	if c.by[a.key] == nil {
 		c.by[a.key], c.last[a.key] = map[int]answer{}, -1
 	}
 	if before := c.last[a.key]; a.n > before+1 && !c.unordered {
-		c.faults = append(c.faults, fmt.Sprintf("%s: %s answered %d after %d", a.key, a.name, a.n, before))
+		c.faultf(a, "%s: %s answered %d after %d", a.key, a.name, a.n, before)
 	}
 	c.last[a.key] = a.n
 	first, again := c.by[a.key][a.n]
@@ -246,7 +266,7 @@ func (c *results) add(a answer) {
 	} else {
 		c.repeated[first.name]++
 		if first.id != a.id {
-			c.faults = append(c.faults, fmt.Sprintf("%s %d has results of two IDs: %s and %s", a.key, a.n, first.id, a.id))
+			c.faultf(a, "%s %d has results of two IDs: %s and %s", a.key, a.n, first.id, a.id)
 		}
 	}
 	c.by[a.key][a.n] = a
@@ -294,7 +314,7 @@ func (m *massacre) run(rounds, events int, strike func(round int)) {
 	}
 	progress := make(chan int, events)
 	all.Go(func() { m.feed(events, progress) })
-	c := &results{unordered: protocols[m.like.Protocol].unordered, last: map[string]int{}, by: map[string]map[int]answer{}, repeated: map[string]int{}}
+	c := &results{unordered: protocols[m.like.Protocol].unordered, last: map[string]int{}, by: map[string]map[int]answer{}, repeated: map[string]int{}, log: map[string][]answer{}}
 	written, round := 0, 0
 	stuck := time.NewTimer(killPatience)
 	defer stuck.Stop()
@@ -329,11 +349,15 @@ func (m *massacre) run(rounds, events int, strike func(round int)) {
 			most += killInFlight
 		}
 		if n := c.repeated[p.Name]; n > most {
-			c.faults = append(c.faults, fmt.Sprintf("%d answers of %s (killed: %t) were repeated, want at most %d", n, p.Name, p.killed, most))
+			c.faultf(answer{}, "%d answers of %s (killed: %t) were repeated, want at most %d", n, p.Name, p.killed, most)
 		}
 	}
 	if len(c.faults) > 0 {
-		m.failf("%s", strings.Join(c.faults[:min(len(c.faults), 10)], "\n"))
+		var told []string
+		for _, f := range c.faults[:min(len(c.faults), 10)] {
+			told = append(told, f())
+		}
+		m.failf("%s", strings.Join(told, "\n"))
 	}
 	require.Zero(t, m.written(m.like.Topic+".dlq"), "dead letters")
 	t.Logf("%d events, %d processes, repeated: %v", events, len(m.all), c.repeated)
