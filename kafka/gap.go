@@ -146,7 +146,7 @@ func (s *subscriber) resume(p *partition, to int64, cause error) {
 		}
 	} else {
 		next := s.newPartition(p.number, to, -1, p.topic, "", nil)
-		next.origin, next.started, next.paused = p.origin, true, p.paused
+		next.origin, next.started, next.paused, next.member = p.origin, true, p.paused, p.member
 		lost = s.fence(p)
 		s.parts[p.number] = next
 		next.touch()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -28,7 +30,13 @@ type commitment struct {
 func (s *subscriber) onFetched(_ context.Context, _ *kgo.Client, resp *kmsg.OffsetFetchResponse) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.fetched = map[int32]commitment{}
+	s.fetched = commitments(resp)
+	return nil
+}
+
+// commitments is what an answer says of the topic's partitions.
+func commitments(resp *kmsg.OffsetFetchResponse) map[int32]commitment {
+	all := map[int32]commitment{}
 	for i := range resp.Groups {
 		for j := range resp.Groups[i].Topics {
 			for _, x := range resp.Groups[i].Topics[j].Partitions {
@@ -36,11 +44,11 @@ func (s *subscriber) onFetched(_ context.Context, _ *kgo.Client, resp *kmsg.Offs
 				if x.Metadata != nil {
 					c.text = *x.Metadata
 				}
-				s.fetched[x.Partition] = c
+				all[x.Partition] = c
 			}
 		}
 	}
-	return nil
+	return all
 }
 
 // onAssigned is called with where the client would begin to fetch the partitions that are new to it. It says where they
@@ -53,7 +61,10 @@ func (s *subscriber) onAssigned(ctx context.Context, offsets map[string]map[int3
 	if err := s.trustSession(ctx); err != nil {
 		return nil, err
 	}
-	ps, err := s.begin(ctx, mine)
+	s.mu.Lock()
+	fetched := s.fetched
+	s.mu.Unlock()
+	ps, err := s.begin(ctx, slices.Collect(maps.Keys(mine)), fetched)
 	if err != nil {
 		return nil, err
 	}
@@ -73,6 +84,7 @@ func (s *subscriber) onAssigned(ctx context.Context, offsets map[string]map[int3
 			lost = append(lost, s.fence(old)...)
 		}
 		s.parts[p.number] = p
+		delete(s.kept, p.number)
 	}
 	s.mu.Unlock()
 	s.tellLost(lost, s.lost("the partition was assigned again"))
@@ -94,10 +106,8 @@ func (s *subscriber) onAssigned(ctx context.Context, offsets map[string]map[int3
 }
 
 // begin makes the partitions that were assigned, each where its group has left off, or at its first record.
-func (s *subscriber) begin(ctx context.Context, offsets map[int32]kgo.Offset) ([]*partition, error) {
-	s.mu.Lock()
-	fetched := s.fetched
-	s.mu.Unlock()
+func (s *subscriber) begin(ctx context.Context, ns []int32, fetched map[int32]commitment) ([]*partition, error) {
+	member, _ := s.cl.GroupMetadata()
 	adm := kadm.NewClient(s.cl)
 	m, err := adm.Metadata(ctx, s.topic)
 	if err == nil {
@@ -108,8 +118,8 @@ func (s *subscriber) begin(ctx context.Context, offsets map[int32]kgo.Offset) ([
 	}
 	id := [16]byte(m.Topics[s.topic].ID)
 	var starts kadm.ListedOffsets
-	ps := make([]*partition, 0, len(offsets))
-	for n := range offsets {
+	ps := make([]*partition, 0, len(ns))
+	for _, n := range ns {
 		c, known := fetched[n]
 		var before *progress
 		if g, ok := decodeProgress(c.text); ok && known {
@@ -131,7 +141,9 @@ func (s *subscriber) begin(ctx context.Context, offsets map[int32]kgo.Offset) ([
 			}
 			c, before = commitment{offset: o.Offset, epoch: -1}, nil
 		}
-		ps = append(ps, s.newPartition(n, c.offset, c.epoch, id, m.Cluster, before))
+		p := s.newPartition(n, c.offset, c.epoch, id, m.Cluster, before)
+		p.member = member
+		ps = append(ps, p)
 	}
 	return ps, nil
 }
@@ -179,6 +191,7 @@ func (s *subscriber) onLost(_ context.Context, _ *kgo.Client, lost map[string][]
 		}
 	}
 	ds := s.fence(ps...)
+	s.dismiss(lost[s.topic])
 	s.suspended = false // a new session begins
 	s.mu.Unlock()
 	s.tellLost(ds, s.lost("the group has gone on without this consumer"))
@@ -188,6 +201,7 @@ func (s *subscriber) onLost(_ context.Context, _ *kgo.Client, lost map[string][]
 func (s *subscriber) leaving(revoked map[string][]int32) (ps []*partition) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.dismiss(revoked[s.topic])
 	for _, n := range revoked[s.topic] {
 		if p := s.parts[n]; p != nil && !p.fenced {
 			ps = append(ps, p)

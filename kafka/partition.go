@@ -21,6 +21,7 @@ type partition struct {
 	name   string
 	origin *origin
 	topic  [16]byte // its ID
+	member string   // who it was assigned to: see rejoins
 
 	lanes []lane
 	loose lane // of records without order

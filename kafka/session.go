@@ -24,6 +24,7 @@ type pulse struct {
 	rebalance time.Duration // how long the group waits for a member to join
 	session   atomic.Int64  // how long the membership lasts without an answer, a time.Duration
 	confirmed atomic.Int64  // when the last request was sent that the group has answered, in nanoseconds since start
+	rejoins   func()        // is told before a request to join is written
 	joining   atomic.Int64  // when a request to join was sent that is not answered; 0: none
 
 	// An answer may be that another broker is the coordinator, which keeps nothing alive there. The hooks do not see what
@@ -80,6 +81,9 @@ func (p *pulse) OnBrokerWrite(_ kgo.BrokerMetadata, key int16, _ int, _, _ time.
 	case findCoordinator:
 		p.doubt()
 	case joinGroup:
+		if p.rejoins != nil {
+			p.rejoins()
+		}
 		if err == nil {
 			p.joining.Store(p.now())
 		}
@@ -228,6 +232,8 @@ func (s *subscriber) keepWatching() {
 		timer.Reset(min(left, often))
 		select {
 		case <-timer.C:
+		case <-s.expelled:
+			s.tellExpelled()
 		case <-s.end.Done():
 			return
 		}

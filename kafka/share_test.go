@@ -178,7 +178,7 @@ func TestShareGroupsLimitIsCheckedAtTheStart(t *testing.T) {
 // The client's own share consumer accepts at its next poll what was not settled.
 func TestShareGroupAcceptsNothingThatWasNotAcknowledged(t *testing.T) {
 	t.Parallel()
-	const lock, all = 1500 * time.Millisecond, 50
+	const lock, all = 3 * time.Second, 50
 	c := shareCluster(t, lock, 10, "one", "one.dlq")
 	c.SetGroupConfigs("g", map[string]string{"share.auto.offset.reset": "earliest"})
 	acceptsOnlyAcknowledged(t, kafka.Config{Seeds: c.ListenAddrs(), Logger: quietLog}, "one", "g", lock, all)

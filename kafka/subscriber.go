@@ -41,6 +41,12 @@ type subscriber struct {
 	parts   map[int32]*partition
 	fetched map[int32]commitment // what the group had committed, by the last answer
 	ready   laneList
+
+	// Of a member that the group has thrown out: see member.go.
+	kept     map[int32]bool        // partitions that the client still has
+	strange  []*eventflow.Delivery // lost with it, and not told yet
+	expelled chan struct{}
+
 	delays  delayHeap
 	slab    []eventflow.Delivery
 	fresh   []reading // what Next hands over for the first time
@@ -186,7 +192,7 @@ func (s *subscriber) connect() error {
 	opts = append(opts,
 		kgo.ConsumerGroup(s.set.group), kgo.ConsumeTopics(s.topic), kgo.DisableAutoCommit(),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
-		kgo.OnPartitionsRevoked(s.onRevoked), kgo.OnPartitionsLost(s.onLost),
+		kgo.OnPartitionsAssigned(s.onSynced), kgo.OnPartitionsRevoked(s.onRevoked), kgo.OnPartitionsLost(s.onLost),
 		kgo.OnOffsetsFetched(s.onFetched), kgo.AdjustFetchOffsetsFn(s.onAssigned),
 		kgo.FetchMaxBytes(fetch), kgo.FetchMaxPartitionBytes(min(fetch, 1<<20)), kgo.MaxConcurrentFetches(4),
 		kgo.MaxDecompressBatchBytes(held/2), kgo.WithHooks(&s.pulse),
@@ -201,6 +207,8 @@ func (s *subscriber) connect() error {
 		opts = append(opts, kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	}
 	s.kick, s.wake, s.drained = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
+	s.expelled = make(chan struct{}, 1)
+	s.pulse.rejoins = s.rejoins
 	s.closing, s.released = make(chan struct{}), make(chan struct{})
 	s.end, s.stop = context.WithCancel(context.Background())
 	session := s.b.session
