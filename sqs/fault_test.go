@@ -124,6 +124,30 @@ func (r *runs) all() map[string]int {
 	return maps.Clone(r.of)
 }
 
+// decisions records those that say why an event may come again.
+type decisions struct {
+	mu sync.Mutex // guards by
+	by map[string][]string
+}
+
+func (x *decisions) Decided(d runner.Decision) {
+	if d.Reason != "lock lost" && d.Reason != "unconfirmed" {
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.by == nil {
+		x.by = map[string][]string{}
+	}
+	x.by[d.Key.ID] = append(x.by[d.Key.ID], fmt.Sprintf("%v: %v", d, d.Err))
+}
+
+func (x *decisions) of(id string) []string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.by[id]
+}
+
 // quiet leaves out what a runner says of faults that are wanted.
 func quiet() runner.Option { return runner.Logger(slog.New(slog.DiscardHandler)) }
 
@@ -142,7 +166,7 @@ func TestNothingIsLostAmongFaults(t *testing.T) { //nolint:paralleltest,tparalle
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			// Longer than a busy machine holds up a process, for a lock that lapses makes duplicates too.
-			l := newLossy(t, queue, sqstest.Queue{VisibilityTimeout: 6 * time.Second})
+			l := newLossy(t, queue, sqstest.Queue{VisibilityTimeout: 15 * time.Second})
 			calm := l.proxy.Intercept(faulty(1))
 			var r runs
 			flow := eventflow.NewSink("count", func(_ context.Context, ev eventflow.Event) error {
@@ -158,14 +182,15 @@ func TestNothingIsLostAmongFaults(t *testing.T) { //nolint:paralleltest,tparalle
 				}
 				return ran == n && l.server.Stats(queue) == sqstest.Stats{}
 			}
-			l.listen(done, flow, quiet(), forgetful(), runner.On(l.broker.Subscriber(queue, sqs.LeavePoison())))
+			var told decisions
+			l.listen(done, flow, quiet(), forgetful(), runner.Hooks(&told), runner.On(l.broker.Subscriber(queue, sqs.LeavePoison())))
 			publishing.Wait()
 			require.Equal(t, sqstest.Stats{}, l.server.Stats(queue))
 			lost, answers := l.witness.lost()
 			twice := 0
 			for ev, times := range r.all() {
 				twice += times - 1
-				require.LessOrEqualf(t, times-1, lost[ev], "%s ran %d times", ev, times)
+				require.LessOrEqualf(t, times-1, lost[ev], "%s ran %d times; what the runner was told: %v", ev, times, told.of(ev))
 			}
 			t.Logf("%d of %d ran again, %d answers were lost about %d events, %d requests", twice, n, answers, len(lost), l.proxy.Requests(queue, ""))
 			require.Len(t, r.all(), n)

@@ -27,40 +27,19 @@ import (
 
 // server is one of another process.
 type server struct {
-	endpoint string        // the variable that holds it; "scripts/with-servers sqs" sets them
-	maxBytes int           // 0: as SQS
-	lock     time.Duration // the shortest that it keeps in time; 0: 4 s
-	longPoll time.Duration // 0: a second
-	patience time.Duration // 0: 30 s
-	polls    int           // receives at once; 0: as many as the broker likes
-	slots    chan struct{} // as many as it has rules at once, of all tests together; nil: any number
-	inTurn   bool          // the kinds of queues are tried one after the other
-
-	// What it does otherwise than Amazon documents, by rule.
-	standard, fifo             map[string]string // of brokertest
-	runnerStandard, runnerFIFO map[string]string // of runnertest
+	endpoint   string            // the variable that holds it; "scripts/with-servers sqs" sets them
+	maxBytes   int               // 0: as SQS
+	turns      *motoTurns        // nil: it is asked as SQS is
+	deviations map[string]string // what it does otherwise than Amazon documents, by rule of brokertest
 }
 
 // servers are other people's, and ours in a process of its own.
 var servers = map[string]*server{
-	"moto": {
-		endpoint: "EVENTFLOW_MOTO", lock: 8 * time.Second, slots: make(chan struct{}, 12),
-		inTurn:   true, // motoSpins
-		patience: 2 * time.Minute,
-		longPoll: 2 * time.Second, // in the last second of one it does not look again
-		polls:    1,               // two at once may be given the same message
-		standard: motoDeviations,
-		fifo:     excuses(motoDeviations, all("a receive that waits does not see that a group has become free", "ReceiveLimitDeadLettersOnlyItsEvent")),
-
-		runnerFIFO: all(motoSpins, "LongRunKeepsItsLock"),
-	},
+	"moto":      {endpoint: "EVENTFLOW_MOTO", turns: newMotoTurns(), deviations: motoDeviations},
 	"fauxqs":    {endpoint: "EVENTFLOW_FAUXQS"},
 	"elasticmq": {endpoint: "EVENTFLOW_ELASTICMQ", maxBytes: 256 << 10},
 	"sqstest":   {endpoint: "EVENTFLOW_SQSTEST"},
 }
-
-// motoSpins: in a loop without a pause, in the one thread that it has.
-const motoSpins = "it spins while a receive waits for a group, and answers renewals after the visibility's end then"
 
 var motoDeviations = all("it changes the visibility of a message that another received", "LostLockIsToldAndFenced", "SettlementAfterTheLossDoesNothing")
 
@@ -75,9 +54,7 @@ func (s *server) each(t *testing.T, f func(t *testing.T, fifo bool)) {
 	}
 	for i, kind := range []string{"standard", "FIFO"} {
 		t.Run(kind, func(t *testing.T) {
-			if !s.inTurn {
-				t.Parallel()
-			}
+			t.Parallel()
 			f(t, i == 1)
 		})
 	}
@@ -86,14 +63,11 @@ func (s *server) each(t *testing.T, f func(t *testing.T, fifo bool)) {
 // harness opens brokers on the server. What is lost somebody else receives when received is set, else it is visible.
 func (s *server) harness(fifo, received bool) brokertest.Harness {
 	h := harness(fifo, false)
-	h.Lock, h.Patience = cmp.Or(s.lock, 4*time.Second), cmp.Or(s.patience, 30*time.Second)
-	h.Open = func(t brokertest.T, x brokertest.Setup) *brokertest.Fixture {
-		if s.slots != nil {
-			s.slots <- struct{}{}
-			t.Cleanup(func() { <-s.slots })
-		}
-		return s.open(t, x, fifo, received)
+	h.Lock, h.Patience = 4*time.Second, 30*time.Second
+	if s.turns != nil {
+		h.Patience = 2 * time.Minute // on a busy machine a turn comes after seconds
 	}
+	h.Open = func(t brokertest.T, x brokertest.Setup) *brokertest.Fixture { return s.open(t, x, fifo, received) }
 	return h
 }
 
@@ -105,12 +79,11 @@ func TestQueuesOfOtherServers(t *testing.T) {
 			s.each(t, func(t *testing.T, fifo bool) {
 				t.Helper()
 				h := s.harness(fifo, true)
-				deviations := s.standard
 				h.Excused = standardExcuses()
 				if fifo {
-					deviations, h.Excused = s.fifo, excuses()
+					h.Excused = excuses()
 				}
-				h.Excused = excuses(h.Excused, deviations, all("a server in another process cannot be broken", "FailedDeadLetterLeavesTheEvent"))
+				h.Excused = excuses(h.Excused, s.deviations, all("a server in another process cannot be broken", "FailedDeadLetterLeavesTheEvent"))
 				brokertest.Run(t, h)
 			})
 		})
@@ -125,12 +98,9 @@ func TestRunnerOnOtherServers(t *testing.T) {
 			s.each(t, func(t *testing.T, fifo bool) {
 				t.Helper()
 				h := runnertest.Harness{Broker: s.harness(fifo, false), Backlog: 1000, Soon: 5 * time.Second, Lease: 5 * time.Second}
-				deviations := s.runnerFIFO
-				h.Excused = map[string]string{}
 				if !fifo {
-					deviations, h.Excused = s.runnerStandard, runnerStandardExcuses()
+					h.Excused = runnerStandardExcuses()
 				}
-				maps.Copy(h.Excused, deviations)
 				runnertest.Run(t, h)
 			})
 		})
@@ -139,10 +109,16 @@ func TestRunnerOnOtherServers(t *testing.T) {
 
 func (s *server) open(t brokertest.T, x brokertest.Setup, fifo, received bool) *brokertest.Fixture {
 	t.Helper()
-	transport := &http.Transport{MaxIdleConnsPerHost: 10}
-	t.Cleanup(transport.CloseIdleConnections)
+	network := &http.Transport{MaxIdleConnsPerHost: 10}
+	t.Cleanup(network.CloseIdleConnections)
+	way := http.RoundTripper(network)
+	if s.turns != nil {
+		s.turns.open <- struct{}{}
+		t.Cleanup(func() { <-s.turns.open })
+		way = s.turns.before(network)
+	}
 	cfg := aws.Config{
-		Region: "us-east-1", BaseEndpoint: aws.String(os.Getenv(s.endpoint)), HTTPClient: &http.Client{Transport: transport},
+		Region: "us-east-1", BaseEndpoint: aws.String(os.Getenv(s.endpoint)), HTTPClient: &http.Client{Transport: way},
 		Credentials: credentials.NewStaticCredentialsProvider("AKIAEVERYTHING", "secret", ""),
 	}
 	admin := awssqs.NewFromConfig(cfg)
@@ -181,8 +157,7 @@ func (s *server) open(t brokertest.T, x brokertest.Setup, fifo, received bool) *
 			logHeld(t, admin, f.Topics)
 		}
 	})
-	f.Broker = sqs.New(cfg, sqs.DeadLetterQueue(dead), sqs.LongPoll(cmp.Or(s.longPoll, time.Second)),
-		sqs.Polls(cmp.Or(s.polls, 10)), sqs.MaxBytes(cmp.Or(s.maxBytes, 1<<20)))
+	f.Broker = sqs.New(cfg, sqs.DeadLetterQueue(dead), sqs.LongPoll(time.Second), sqs.MaxBytes(cmp.Or(s.maxBytes, 1<<20)))
 	f.DeadLetters = func(ctx context.Context, _ string) ([]brokertest.DeadLetter, error) {
 		return deadLetters(ctx, admin, dead)
 	}
