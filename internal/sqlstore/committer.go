@@ -2,8 +2,10 @@ package sqlstore
 
 import (
 	"context"
+	"runtime"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/eventflow-go/eventflow"
 	"github.com/eventflow-go/eventflow/store"
@@ -13,9 +15,15 @@ import (
 // waits behind it waits for all of it.
 const maxBatch = 4096
 
+// While a transaction is under way for less than this, another begins only when more calls wait than it has.
+const patience = 50 * time.Millisecond
+
 // committer writes the calls that wait in one transaction. While one is under way the next calls gather, so under load
 // a transaction serves many. A lone call waits for nobody; where there is one lane it is written by its own goroutine,
 // because waking another takes as long as the rest of the transaction.
+//
+// Two transactions at once make two syncs of the disk, one after the other, so one that serves all is better. The second
+// lane is for a transaction that has to wait, and for one that is small when many come.
 type committer struct {
 	engine Engine
 	window int64
@@ -23,16 +31,31 @@ type committer struct {
 	fences fences
 	lanes  sync.WaitGroup
 
-	mu     sync.Mutex // guards what follows, and where each request is
-	wake   sync.Cond  // a call was queued, or the committer closes
-	queue  []*request // as long as there are callers that wait, and what they left
-	busy   bool       // with one lane: a transaction is under way
-	closed bool
+	mu        sync.Mutex // guards what follows
+	wake      sync.Cond  // a call was queued, a lane may go on, or the committer closes
+	queue     []*request // as long as there are callers that wait, and what they left
+	open      []open     // what is under way
+	many      bool       // the last transaction was of several calls
+	gathering bool       // a lane lets others run, so that they queue their calls
+	late      *time.Timer
+	closed    bool
+}
+
+// open is a transaction that is under way.
+type open struct {
+	first *request
+	calls int
+	since time.Time
 }
 
 func newCommitter(e Engine, window int64) *committer {
 	c := &committer{engine: e, window: window, single: e.Lanes() == 1}
 	c.wake.L = &c.mu
+	c.late = time.AfterFunc(patience, func() {
+		c.mu.Lock()
+		c.wake.Signal()
+		c.mu.Unlock()
+	})
 	for range e.Lanes() {
 		c.lanes.Go(c.lane)
 	}
@@ -58,18 +81,15 @@ func (c *committer) do(ctx context.Context, q *request) error {
 		return err
 	case <-ctx.Done():
 	}
+	if !q.over.CompareAndSwap(false, true) {
+		return <-q.done // it came in the same moment: whoever has an answer takes it
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if i := slices.Index(c.queue, q); i >= 0 {
 		c.queue = slices.Delete(c.queue, i, i+1)
 	}
-	q.left = true
-	select {
-	case err := <-q.done: // it came in the same moment: whoever has an answer takes it
-		return err
-	default:
-		return ctx.Err()
-	}
+	return ctx.Err()
 }
 
 // put queues a call, unless its caller may write it alone.
@@ -80,12 +100,14 @@ func (c *committer) put(q *request) (alone bool, err error) {
 	switch {
 	case c.closed:
 		return false, eventflow.ErrClosed
-	case c.single && !c.busy && len(c.queue) == 0:
-		c.busy = true
+	case c.single && len(c.open) == 0 && !c.many && len(c.queue) == 0:
+		c.open = append(c.open, open{q, 1, time.Time{}})
 		return true, nil
 	}
 	c.queue = append(c.queue, q)
-	c.wake.Signal()
+	if !c.gathering && c.mayBegin() {
+		c.wake.Signal()
+	}
 	return false, nil
 }
 
@@ -109,13 +131,14 @@ func (c *committer) write(reqs []*request) {
 func (c *committer) take() []*request {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for len(c.queue) == 0 || c.busy {
-		if c.closed && !c.busy {
+	for c.gathering || !c.mayBegin() || !c.gathered() || !c.mayBegin() {
+		if c.closed && !c.gathering && len(c.open)+len(c.queue) == 0 {
+			c.late.Stop()
+			c.wake.Broadcast() // who was signalled while this one gathered
 			return nil
 		}
 		c.wake.Wait()
 	}
-	c.busy = c.single
 	n, keys := 0, 0
 	for n < len(c.queue) && (n == 0 || keys+len(c.queue[n].ops) <= maxBatch) {
 		keys += len(c.queue[n].ops)
@@ -123,23 +146,53 @@ func (c *committer) take() []*request {
 	}
 	reqs := slices.Clone(c.queue[:n])
 	c.queue = slices.Delete(c.queue, 0, n)
+	c.open = append(c.open, open{reqs[0], n, time.Now()})
+	if c.many = n > 1; !c.single {
+		c.late.Reset(patience)
+	}
 	if len(c.queue) > 0 {
 		c.wake.Signal() // another lane may have the rest
 	}
 	return reqs
 }
 
+func (c *committer) mayBegin() bool {
+	if c.single || len(c.open) == 0 {
+		return len(c.open) == 0
+	}
+	calls := 0
+	for i := range c.open {
+		if calls += c.open[i].calls; time.Since(c.open[i].since) >= patience {
+			return len(c.queue) > 0
+		}
+	}
+	return len(c.queue) > calls
+}
+
+// gathered reports whether calls wait. Those who were answered together come back one after the other: as long as more
+// come, whoever can run goes first, or the first of them would have a transaction of its own and the others wait for it.
+func (c *committer) gathered() bool {
+	c.gathering = true
+	for n := 0; n != len(c.queue) && n < maxBatch; {
+		n = len(c.queue)
+		c.mu.Unlock()
+		runtime.Gosched()
+		c.mu.Lock()
+	}
+	c.gathering = false
+	return len(c.queue) > 0
+}
+
 // answer tells the callers. What was granted to one that has left, or may have been by a transaction whose end nobody
 // knows, would be held by nobody until its lease lapsed, and then count as an attempt: it is released, once.
 func (c *committer) answer(reqs []*request, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.busy = false; len(c.queue) > 0 || c.closed {
-		c.wake.Signal()
-	}
+	var backs []*request
 	for _, q := range reqs {
-		q.done <- err
-		if q.kind != claiming || !q.left && err == nil {
+		left := !q.over.CompareAndSwap(false, true)
+		if !left {
+			q.done <- err
+		}
+		if q.kind != claiming || !left && err == nil {
 			continue
 		}
 		back := &request{kind: finishing, owner: q.owner, done: make(chan error, 1)}
@@ -149,9 +202,15 @@ func (c *committer) answer(reqs []*request, err error) {
 			}
 		}
 		if len(back.ops) > 0 {
-			c.queue = append(c.queue, back)
-			c.wake.Signal()
+			backs = append(backs, back)
 		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.queue = append(c.queue, backs...)
+	c.open = slices.DeleteFunc(c.open, func(o open) bool { return o.first == reqs[0] })
+	if len(c.queue) > 0 || c.closed {
+		c.wake.Signal()
 	}
 }
 

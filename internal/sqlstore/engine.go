@@ -2,7 +2,11 @@
 // of a claim, and a committer that writes what waits in one transaction. What differs is an [Engine].
 package sqlstore
 
-import "context"
+import (
+	"bytes"
+	"context"
+	"slices"
+)
 
 // Engine is a database. Its methods are called by many goroutines at once.
 type Engine interface {
@@ -11,8 +15,8 @@ type Engine interface {
 	// rely on it.
 	Write(ctx context.Context, f func(Tx) error) error
 
-	// Together runs statements in one transaction and gives the rows that each changed. It may run them again after it was
-	// cut off.
+	// Together runs statements of Ready in one transaction and gives the rows that each changed. It may run them again after
+	// it was cut off.
 	Together(ctx context.Context, bs []Bulk) ([]int64, error)
 
 	// Base is what {clock} leaves out: an instant is written as b.until + {clock}, and either {clock} is the database's own
@@ -58,6 +62,7 @@ type Scan func(row func(dest ...any) error) error
 
 // Statement is one that runs for many rows at once. {b} in its text stands for the table of the rows.
 type Statement struct {
+	Name    string // of one of Ready
 	Text    string
 	Columns []Column
 }
@@ -75,6 +80,17 @@ type Column struct {
 }
 
 func (s *Statement) String() string { return s.Text }
+
+// Same reports whether a column has one value in all rows.
+func Same(col any) bool {
+	switch c := col.(type) {
+	case []int64:
+		return !slices.ContainsFunc(c, func(n int64) bool { return n != c[0] })
+	case [][]byte:
+		return !slices.ContainsFunc(c, func(b []byte) bool { return !bytes.Equal(b, c[0]) })
+	}
+	return false
+}
 
 func bytesColumn(name string) Column { return Column{Name: name} }
 func intColumn(name string) Column   { return Column{Name: name, Int: true} }

@@ -23,10 +23,8 @@ type request struct {
 	owner string
 	lease int64
 	ops   []op
-	done  chan error // the answer; it has room for one
-
-	// Where the call is; guarded by committer.mu.
-	left bool // by its caller
+	done  chan error  // the answer; it has room for one
+	over  atomic.Bool // it was answered, or its caller has left: what comes first
 
 	asked time.Time // when its transaction began, or a little before
 }

@@ -47,6 +47,7 @@ var (
 
 	// add makes the rows of keys that are new. Those that another transaction made meanwhile it leaves alone.
 	add = &Statement{
+		Name: "add",
 		Text: `WITH {b} INSERT{whole} INTO runs (key, flow, rest, live, owner, fence, until, slot)
 			SELECT key, flow, rest, live, owner, fence, until + {clock}, slot FROM b WHERE true ON CONFLICT (key) DO NOTHING`,
 		Columns: []Column{
@@ -68,6 +69,7 @@ var (
 	// end finishes claims that are still their owner's, without looking at them first. It names no column that an index
 	// other than the key's begins with, or a planner may start from what is live.
 	end = &Statement{
+		Name: "finish",
 		Text: `WITH {b} UPDATE{whole} runs SET live = 0, last = 1, outcome = b.outcome, until = {clock} + b.until, started = b.started, reason = b.reason, err = b.err
 			FROM b WHERE runs.key = b.key AND runs.fence = b.fence AND runs.owner = b.owner AND runs.last = 0 AND length(runs.slot) = 0`,
 		Columns: []Column{
@@ -90,6 +92,10 @@ var (
 		Columns: []Column{bytesColumn("key")},
 	}
 )
+
+// Ready are the statements that nearly all transactions consist of. An engine may keep them in the schema: when one of them
+// changes there has to be a new migration, if only an empty one.
+var Ready = []*Statement{add, end}
 
 // read loads the rows of keys.
 func read(tx Tx, keys [][]byte, each func(*record)) error {

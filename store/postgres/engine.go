@@ -19,12 +19,14 @@ import (
 // engine is one schema of a database. It leaves nothing in a session: a transaction sets for itself what it needs, and
 // names its tables in full.
 type engine struct {
-	pool  *pgxpool.Pool
-	owned bool   // the pool is ours to close
-	set   string // what a transaction sets for itself
-	limit time.Duration
-	lanes int
-	words *strings.Replacer
+	pool   *pgxpool.Pool
+	owned  bool // the pool is ours to close
+	schema string
+	set    string // what a transaction sets for itself
+	bound  string // the same for one that is sent at once
+	limit  time.Duration
+	lanes  int
+	words  *strings.Replacer
 
 	texts sync.Map // of *sqlstore.Statement, as many as there are
 }
@@ -38,7 +40,8 @@ func newEngine(pool *pgxpool.Pool, c *config) *engine {
 	set := fmt.Sprintf(`SELECT set_config('statement_timeout', '%d', true), set_config('idle_in_transaction_session_timeout', '%d', true),
 		set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
 		set_config('jit', 'off', true), `, ms, max(ms/5, 1)) + clock
-	return &engine{pool: pool, set: set, limit: 2 * c.timeout, lanes: c.lanes, words: words(c.schema)}
+	bound := fmt.Sprintf("SELECT set_config('statement_timeout', '%d', true)", ms)
+	return &engine{pool: pool, schema: c.schema, set: set, bound: bound, limit: 2 * c.timeout, lanes: c.lanes, words: words(c.schema)}
 }
 
 func (e *engine) Lanes() int  { return e.lanes }
@@ -53,25 +56,6 @@ const (
 
 func (e *engine) Write(ctx context.Context, f func(sqlstore.Tx) error) error {
 	return e.again(ctx, func(ctx context.Context, conn *pgx.Conn) error { return e.write(ctx, conn, f) })
-}
-
-// Together sends the whole transaction at once, so that it takes one round trip.
-func (e *engine) Together(ctx context.Context, bs []sqlstore.Bulk) (counts []int64, err error) {
-	err = e.again(ctx, func(ctx context.Context, conn *pgx.Conn) (err error) {
-		counts = counts[:0]
-		var all pgx.Batch
-		all.Queue("BEGIN")
-		all.Queue(e.set)
-		for i := range bs {
-			all.Queue(e.text(bs[i].Statement), bs[i].Columns...).Exec(func(tag pgconn.CommandTag) error {
-				counts = append(counts, tag.RowsAffected())
-				return nil
-			})
-		}
-		all.Queue("COMMIT")
-		return conn.SendBatch(ctx, &all).Close()
-	})
-	return counts, err
 }
 
 // again tries again what another transaction was in the way of, and what was cut off: whether that was written is not
@@ -202,12 +186,8 @@ func (e *engine) text(s *sqlstore.Statement) string {
 	}
 	var names, arrays []string
 	for i, c := range s.Columns {
-		kind := "bytea"
-		if c.Int {
-			kind = "bigint"
-		}
 		names = append(names, c.Name)
-		arrays = append(arrays, fmt.Sprintf("$%d::%s[]", i+1, kind))
+		arrays = append(arrays, fmt.Sprintf("$%d::%s", i+1, kind(c)))
 	}
 	b := "b (" + strings.Join(names, ", ") + ") AS (SELECT * FROM unnest(" + strings.Join(arrays, ", ") + "))" //nolint:unqueryvet // its columns are those named
 	text := strings.Replace(e.words.Replace(s.Text), "{b}", b, 1)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
@@ -371,4 +372,30 @@ func TestNoTwoTransactionsWaitForEachOther(t *testing.T) { //nolint:paralleltest
 	}
 	require.Greater(t, len(seen), 20*fires)
 	require.Equal(t, before, deadlocks())
+}
+
+// The bound is the server's, which gives up what waits for a lock: a connection that is only closed may wait on, and write.
+func TestStatementThatTakesTooLongIsGivenUpByTheServer(t *testing.T) {
+	t.Parallel()
+	at := server(t)
+	name := schema(t, at)
+	const timeout = 200 * time.Millisecond
+	s, err := postgres.Open(t.Context(), at, postgres.Schema(name), postgres.Timeout(timeout))
+	require.NoError(t, err)
+	defer s.Close() //nolint:errcheck // what it answered is checked
+	conn, err := pgx.Connect(t.Context(), at)
+	require.NoError(t, err)
+	defer conn.Close(context.WithoutCancel(t.Context())) //nolint:errcheck // it is rolled back
+	tx, err := conn.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), "LOCK TABLE "+name+".runs IN EXCLUSIVE MODE")
+	require.NoError(t, err)
+	cs := []store.Claim{{Key: eventflow.Key{Flow: "report", ID: "1"}}}
+	var failed *pgconn.PgError
+	require.ErrorAs(t, s.Claim(t.Context(), "alice", time.Minute, cs), &failed)
+	require.Equal(t, "57014", failed.Code)
+	require.NoError(t, tx.Rollback(t.Context()))
+	require.NoError(t, s.Claim(t.Context(), "bob", time.Minute, cs))
+	require.Equal(t, store.Granted, cs[0].Status)
+	require.Zero(t, cs[0].Attempts, "nothing of the first call was written")
 }

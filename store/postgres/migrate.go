@@ -65,6 +65,11 @@ func (e *engine) migrate(ctx context.Context, schema string) error {
 	if err = sqlstore.Migrate(ctx, version, e.words, func(ctx context.Context, query string) error { return exec(ctx, query) }); err != nil {
 		return err
 	}
+	for _, statement := range sqlstore.Ready {
+		if err = exec(ctx, e.function(statement)); err != nil {
+			return err
+		}
+	}
 	if err = exec(ctx, "UPDATE "+schema+".version SET version = $1", int64(sqlstore.Version)); err != nil {
 		return err
 	}

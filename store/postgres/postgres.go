@@ -22,7 +22,8 @@
 //	GRANT SELECT, INSERT, UPDATE, DELETE ON eventflow.runs, eventflow.history, eventflow.cursors,
 //		eventflow.slots, eventflow.listeners TO runners;
 //
-// when another role opened the store before, with the same release.
+// when another role opened the store before, with the same release; and EXECUTE on the functions of the schema, where it was
+// taken from PUBLIC.
 package postgres
 
 import (
@@ -68,7 +69,7 @@ const (
 	DefaultTimeout = 5 * time.Second
 )
 
-// The committer's transactions at once. One waits for the disk while another is gathered.
+// The committer's transactions at once: one does not hold up all when it waits for a lock.
 const lanes = 2
 
 // Window is how long a key is remembered after its run ended, and one whose run was left without an end; 14 days by

@@ -1,9 +1,7 @@
 package sqlite
 
 import (
-	"bytes"
 	"database/sql"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -136,14 +134,7 @@ func value(col any, row int) any {
 // constants gives a bit for each column that has one value in all rows.
 func constants(cols []any) (same uint32) {
 	for i, col := range cols {
-		one := false
-		switch c := col.(type) {
-		case []int64:
-			one = !slices.ContainsFunc(c, func(n int64) bool { return n != c[0] })
-		case [][]byte:
-			one = !slices.ContainsFunc(c, func(b []byte) bool { return !bytes.Equal(b, c[0]) })
-		}
-		if one {
+		if sqlstore.Same(col) {
 			same |= 1 << i
 		}
 	}
