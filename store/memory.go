@@ -27,8 +27,9 @@ const (
 // first, and never one that is unfinished; when all are unfinished, Claim fails with a [FullError].
 //
 // Leases end by the monotonic clock, so setting the machine's clock neither ends nor lengthens one. Fire.NotBefore is
-// compared with the wall clock. It keeps no history: reasons, errors and start times of a [Finish] are dropped. It keeps
-// the strings of the keys it is given and copies none: an ID that is cut out of a large buffer keeps the buffer.
+// compared with the wall clock. It keeps no history: reasons, errors and start times of a [Finish] are dropped. It copies
+// the IDs of the keys it is given, and keeps their other strings as they are, once for all keys that have them in common.
+// The keys are memory that the garbage collector does not look through.
 //
 // All methods may be called by many goroutines at once. A call holds one lock for its whole slice.
 type Memory struct {
@@ -41,20 +42,22 @@ type Memory struct {
 	closed  bool
 	fence   int // of the newest grant of any key: a key that was forgotten gets a higher one all the same
 	keys    keys
-	warmed  uint64 // what warm read: without a use the compiler would not read it
-	ended   list   // done, in the order of their ends
-	fires   list   // fires that are not done, in the order of their claims
-	reapAt  int64  // no unfinished key outlives the window before
-	slots   map[slot]int32
+	warmed  uint64         // what warm read: without a use the compiler would not read it
+	ended   list           // done, in the order of their ends
+	fires   list           // fires that are not done, in the order of their claims
+	reapAt  int64          // no unfinished key outlives the window before
+	slots   map[slot]int32 // by the name, who holds it
+	wanted  map[int32]slot // by the record of a fire that may not overlap, its slot
 	cursors cursors
 }
 
 // MemoryOption is an option of [NewMemory].
 type MemoryOption func(*Memory) error
 
-// Capacity bounds the keys that a Memory holds, finished and unfinished; 100,000 by default. A key takes about 100 bytes
-// and its strings. It must exceed what the runners of the process hold at once by as much as duplicates are to be
-// recognised: a duplicate that comes after Capacity other keys runs again.
+// Capacity bounds the keys that a Memory holds, finished and unfinished; 100,000 by default. A key takes about 150 bytes,
+// and 64 more for every 60 by which its ID exceeds 56; what was taken once is used again, and given up by Close. Capacity
+// must exceed what the runners of the process hold at once by as much as duplicates are to be recognised: a duplicate
+// that comes after Capacity other keys runs again.
 func Capacity(n int) MemoryOption {
 	return func(m *Memory) error {
 		if n < 1 || n > maxCapacity {
@@ -79,7 +82,7 @@ func Window(d time.Duration) MemoryOption {
 
 // NewMemory makes an empty store. What is wrong with the options waits in [Memory.Err], and every call returns it.
 func NewMemory(opts ...MemoryOption) *Memory {
-	m := &Memory{capacity: DefaultCapacity, window: DefaultWindow, epoch: time.Now(), slots: make(map[slot]int32)}
+	m := &Memory{capacity: DefaultCapacity, window: DefaultWindow, epoch: time.Now(), slots: make(map[slot]int32), wanted: make(map[int32]slot)}
 	var errs []error
 	for _, o := range opts {
 		if err := o(m); err != nil {
@@ -146,12 +149,12 @@ func (m *Memory) Orphans(ctx context.Context, flow string, limit int) ([]eventfl
 	for i := m.fires.head; i != 0 && len(orphans) < limit; {
 		r := m.keys.at(i)
 		next := r.next
-		switch k := m.keys.key(i); {
-		case now.ns < r.until || k.Flow != flow:
+		switch {
+		case now.ns < r.until || m.keys.byID[r.space].part.Flow != flow:
 		case m.expired(r, now):
 			m.forget(i)
 		default:
-			orphans = append(orphans, k)
+			orphans = append(orphans, m.keys.key(i))
 		}
 		i = next
 	}
@@ -175,6 +178,6 @@ func (m *Memory) Close() error {
 	m.closed = true
 	m.keys = keys{}
 	m.ended, m.fires = list{}, list{}
-	m.slots, m.cursors = nil, cursors{}
+	m.slots, m.wanted, m.cursors = nil, nil, cursors{}
 	return nil
 }

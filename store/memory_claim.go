@@ -26,6 +26,8 @@ func (m *Memory) Claim(ctx context.Context, owner string, lease time.Duration, c
 	m.warm(cs)
 	ends := now.ns + int64(min(lease, maxLease))
 	until := now.at(ends)
+	holder := m.keys.owners.hold(owner)
+	defer m.keys.owners.drop(holder)
 	for i := range cs {
 		c := &cs[i]
 		c.Outcome, c.Fence, c.Attempts, c.Until = 0, 0, 0, time.Time{}
@@ -35,7 +37,8 @@ func (m *Memory) Claim(ctx context.Context, owner string, lease time.Duration, c
 		}
 		r := m.keys.at(c.slot)
 		m.fence++
-		r.owner, r.fence, r.until, r.state = owner, m.fence, ends, running
+		m.keys.owners.give(r, holder)
+		r.fence, r.until, r.state = m.fence, ends, running
 		c.Fence, c.Attempts, c.Until = r.fence, int(r.attempts), until
 	}
 	return nil

@@ -18,13 +18,14 @@ func (m *Memory) Renew(ctx context.Context, owner string, lease time.Duration, c
 	}
 	now := m.now()
 	ends := now.ns + int64(min(lease, maxLease))
+	holder := m.keys.owners.find(owner)
 	for _, c := range cs {
-		c.Status, c.Until = m.renew(owner, c, ends, now)
+		c.Status, c.Until = m.renew(holder, c, ends, now)
 	}
 	return nil
 }
 
-func (m *Memory) renew(owner string, c *Claim, ends int64, now instant) (Status, time.Time) {
+func (m *Memory) renew(owner int32, c *Claim, ends int64, now instant) (Status, time.Time) {
 	i := m.find(c)
 	if i == 0 {
 		return Held, now.wall
@@ -39,11 +40,11 @@ func (m *Memory) renew(owner string, c *Claim, ends int64, now instant) (Status,
 	case r.fence != c.Fence || r.owner != owner:
 		return Held, now.at(r.until)
 	}
-	if r.slot != nil {
-		if h := m.slotHolder(*r.slot, now); h != 0 && h != i {
+	if s, ok := m.slotOf(r, i); ok {
+		if h := m.slotHolder(s, now); h != 0 && h != i {
 			return Overlapping, now.at(m.keys.at(h).until)
 		}
-		m.slots[*r.slot] = i
+		m.slots[s] = i
 	}
 	r.until = ends
 	return Granted, now.at(ends)
@@ -71,14 +72,15 @@ func (m *Memory) Finish(ctx context.Context, owner string, fs []Finish) error {
 		return err
 	}
 	now := instant{ns: m.sinceEpoch()}
+	holder := m.keys.owners.find(owner)
 	for i := range fs {
-		fs[i].Fenced = !m.finish(owner, &fs[i], now)
+		fs[i].Fenced = !m.finish(holder, &fs[i], now)
 	}
 	return nil
 }
 
 // finish reports whether the claim was still the owner's.
-func (m *Memory) finish(owner string, f *Finish, now instant) bool {
+func (m *Memory) finish(owner int32, f *Finish, now instant) bool {
 	i := m.find(f.Claim)
 	if i == 0 {
 		return false

@@ -36,20 +36,33 @@ func (m *Memory) fire(c *Claim, i int32) {
 	}
 	m.freeSlot(r, i)
 	if c.Fire.Overlap != "" {
-		r.slot = &slot{c.Key.Flow, c.Fire.Overlap}
-		m.slots[*r.slot] = i
+		s := slot{c.Key.Flow, c.Fire.Overlap}
+		m.slots[s], m.wanted[i] = i, s
 	}
 	if c.Fire.Definition != "" {
 		m.cursors.move(clockName{c.Key.Flow, c.Key.Binding}, c.Fire.Definition, c.Fire.Nominal)
 	}
 }
 
+// slotOf gives the slot that the newest run of record i was granted with, if it was with one.
+func (m *Memory) slotOf(r *record, i int32) (slot, bool) {
+	if !r.fire {
+		return slot{}, false
+	}
+	s, ok := m.wanted[i]
+	return s, ok
+}
+
 // freeSlot gives back the slot that r holds. One that another run took, after r's lease lapsed, is that run's.
 func (m *Memory) freeSlot(r *record, i int32) {
-	if r.slot != nil && m.slots[*r.slot] == i {
-		delete(m.slots, *r.slot)
+	s, ok := m.slotOf(r, i)
+	if !ok {
+		return
 	}
-	r.slot = nil
+	if m.slots[s] == i {
+		delete(m.slots, s)
+	}
+	delete(m.wanted, i)
 }
 
 type clockName struct{ flow, clock string }

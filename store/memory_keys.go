@@ -18,14 +18,22 @@ const (
 )
 
 // record is what a Memory knows of one key. It is named by its index, so that the table below needs no pointers; index
-// 0 is no record.
+// 0 is no record. A record has no pointers either, so that the collector does not look at the keys that are held, however
+// many they are: its owner and its space are indexes, its ID is copied.
 type record struct {
-	id       string // the key's; the rest of the key is its space's
-	owner    string // of the newest grant, as fence
-	slot     *slot  // of a fire that may not overlap
-	fence    int
+	meta
+	id [inRecord]byte // the key's, as much of it as fits
+}
+
+const inRecord = 56
+
+type meta struct {
+	fence    int   // of the newest grant, as owner
 	until    int64 // running and idle: the end of the lease; done: when it ended. Since the store's epoch
-	space    int32
+	size     int   // of the ID
+	more     int32 // the cells of what does not fit
+	owner    int32
+	space    int32 // of the rest of the key
 	prev     int32 // in the list that it is in, if any
 	next     int32 // as prev; of an unused record, the next unused one
 	hash     uint32
@@ -45,13 +53,6 @@ type space struct {
 	next int32         // of one that was given up, the next such
 }
 
-const (
-	pageBits = 7 // records are made in pages, so that growing copies none
-	pageMask = 1<<pageBits - 1
-)
-
-type page [1 << pageBits]record
-
 // keys is a hash table of records with linear probing. An entry is the record's index and, above it, the key's hash, so
 // that a probe looks at no record but the one it finds, and removing looks at none.
 type keys struct {
@@ -59,9 +60,10 @@ type keys struct {
 	used     int
 	seed     maphash.Seed
 	table    []uint64 // 0: empty; a power of two long, at most half full
-	pages    []*page
-	made     int32 // records that were ever used: 1 to made
-	unused   int32 // a list of those that are not used now
+	records  pages[record]
+	unused   int32 // a list of the records that are not used now
+	ids      ids
+	owners   owners
 
 	spaces map[eventflow.Key]int32
 	byID   []space
@@ -75,9 +77,10 @@ func (ks *keys) init(capacity int) {
 	ks.table = make([]uint64, 64)
 	ks.spaces = make(map[eventflow.Key]int32)
 	ks.byID = make([]space, 1, 8) // index 0 is no space
+	ks.owners.init()
 }
 
-func (ks *keys) at(i int32) *record { return &ks.pages[i>>pageBits][i&pageMask] }
+func (ks *keys) at(i int32) *record { return ks.records.at(i) }
 
 // probe is a look-up. Its space is held until add or release.
 type probe struct {
@@ -112,17 +115,17 @@ func (ks *keys) find(k *eventflow.Key) int32 {
 
 // is reports whether record i, which may be anything, is that of k.
 func (ks *keys) is(i int32, k *eventflow.Key) bool {
-	if i <= 0 || i > ks.made {
+	if i <= 0 || i > ks.records.made {
 		return false
 	}
 	r := ks.at(i)
-	return r.state != unused && r.id == k.ID && ks.byID[r.space].holds(k)
+	return r.state != unused && ks.ids.is(r, k.ID) && ks.byID[r.space].holds(k)
 }
 
 func (ks *keys) key(i int32) eventflow.Key {
 	r := ks.at(i)
 	k := ks.byID[r.space].part
-	k.ID = r.id
+	k.ID = ks.ids.get(r)
 	return k
 }
 
@@ -141,7 +144,7 @@ func (ks *keys) lookup(s int32, hash uint32, id string) int32 {
 			continue
 		}
 		i := int32(uint32(e))
-		if r := ks.at(i); r.space == s && r.id == id {
+		if r := ks.at(i); r.space == s && ks.ids.is(r, id) {
 			return i
 		}
 	}
@@ -156,13 +159,11 @@ func (ks *keys) add(p probe, id string) int32 {
 	if i != 0 {
 		ks.unused = ks.at(i).next
 	} else {
-		ks.made++
-		i = ks.made
-		if int(i>>pageBits) == len(ks.pages) {
-			ks.pages = append(ks.pages, new(page))
-		}
+		i = ks.records.add()
 	}
-	*ks.at(i) = record{id: id, space: p.space, hash: p.hash, state: idle}
+	r := ks.at(i)
+	r.meta = meta{space: p.space, hash: p.hash, state: idle}
+	ks.ids.set(r, id)
 	ks.used++
 	ks.put(uint64(p.hash)<<32 | uint64(uint32(i)))
 	return i
@@ -204,14 +205,16 @@ func (ks *keys) remove(i int32) {
 	}
 	ks.table[h] = 0
 	ks.drop(r.space)
-	*r = record{next: ks.unused}
+	ks.owners.drop(r.owner)
+	ks.ids.drop(r)
+	r.meta = meta{next: ks.unused}
 	ks.unused = i
 	ks.used--
 }
 
 // each gives every record in use. The one given may be removed meanwhile.
 func (ks *keys) each(yield func(int32) bool) {
-	for i := int32(1); i <= ks.made; i++ {
+	for i := int32(1); i <= ks.records.made; i++ {
 		if ks.at(i).state != unused && !yield(i) {
 			return
 		}

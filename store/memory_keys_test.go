@@ -40,8 +40,8 @@ func TestForgottenKeysArePinnedByNothing(t *testing.T) {
 	cs := []Claim{{Key: eventflow.Key{Flow: "f", Source: "s", ID: "1"}}}
 	require.NoError(t, m.Claim(t.Context(), "o", time.Minute, cs))
 	require.NoError(t, m.Finish(t.Context(), "o", []Finish{{Claim: &cs[0], State: Released}}))
-	require.Empty(t, m.keys.at(1).id)
-	require.Empty(t, m.keys.at(1).owner)
+	require.Empty(t, m.keys.owners.byName)
+	require.Equal(t, []holder{{}, {}}, m.keys.owners.all)
 	require.Equal(t, space{}, m.keys.byID[1])
 }
 

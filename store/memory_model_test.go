@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -177,7 +178,7 @@ func compareWithModel(t *testing.T, rnd *rand.Rand) {
 				require.Equal(t, want.finish(g.owner, g.claim.Key, g.claim.Fence, f.State, f.Outcome), fs[0].Fenced)
 			}
 		default:
-			k := eventflow.Key{Flow: "f", Source: strconv.Itoa(rnd.IntN(3)), ID: strconv.Itoa(rnd.IntN(capacity))}
+			k := eventflow.Key{Flow: "f", Source: strconv.Itoa(rnd.IntN(3)), ID: longer(rnd.IntN(capacity))}
 			cs := []store.Claim{{Key: k}}
 			if err := m.Claim(t.Context(), owner, lease, cs); err != nil {
 				require.ErrorIs(t, err, store.ErrFull)
@@ -201,3 +202,6 @@ func compareWithModel(t *testing.T, rnd *rand.Rand) {
 		}
 	}
 }
+
+// longer gives IDs that are as long as their number is high, so that some do not fit into a record.
+func longer(n int) string { return strings.Repeat("x", 11*n) + strconv.Itoa(n) }
