@@ -177,6 +177,10 @@ func (g *group) expire(now int64) {
 		g.delayed--
 		g.queued++
 		if s.lane != nil {
+			if s.deaf {
+				s.deaf = false
+				s.lane.losing--
+			}
 			g.place(s.lane)
 		} else {
 			g.again.push(&g.slots, i, s)

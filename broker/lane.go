@@ -4,7 +4,7 @@ import "strings"
 
 // A lane is the events of one Key in one group. It has a record while it has events, and for a while after.
 type lane struct {
-	losing int // events that are lost and not back yet: nothing of it is handed over
+	losing int // events that are lost or abandoned and not back yet: nothing of it is handed over
 	key    string
 	owner  *subscriber // holds events of it; nobody else is given any
 	held   int         // how many

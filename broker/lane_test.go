@@ -211,3 +211,24 @@ func TestEarlierEventThatComesBackGoesBeforeADelayedOne(t *testing.T) {
 		require.Equal(t, []string{"2", "3"}, texts(b.next(9)))
 	})
 }
+
+// The run of an abandoned delivery goes on, as it does not hear its context: nothing of its lane runs beside it, though it
+// be ahead of it.
+func TestNothingOfALaneIsHandedOverBeforeAnAbandonedLockEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t, broker.Lease(10*time.Second))
+		b.publishKey("k", "1", "2", "3")
+		b.publishKey("l", "other")
+		ds := b.next(2)
+		require.Equal(t, []string{"1", "2"}, texts(ds))
+		ds[0].Release(0)
+		start := time.Now()
+		ds[1].Settle(eventflow.Settlement{Verb: eventflow.Abandon})
+		require.NoError(t, b.s.Close(t.Context()))
+		second := b.m.Subscriber("q")
+		require.Equal(t, []string{"other"}, texts(nextOf(t, second, eventflow.Want{Events: 9})))
+		require.Equal(t, []string{"1", "2", "3"}, texts(nextOf(t, second, eventflow.Want{Events: 9})))
+		require.Equal(t, 10*time.Second, time.Since(start))
+	})
+}

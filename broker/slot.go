@@ -25,6 +25,7 @@ type slot struct {
 	written bool // its dead letter is safe: it must not come back
 	copied  bool // a fault has made a second one of it, or it is that one
 	late    bool // a fault has delayed it
+	deaf    bool // its run was abandoned and may go on: nothing of its lane is handed over while it waits
 }
 
 type slotState uint8

@@ -232,6 +232,10 @@ func (g *group) settle(i int32, sl *slot, st eventflow.Settlement, now int64) {
 	case eventflow.Release:
 		g.giveBack(i, sl, st.After, now)
 	case eventflow.Abandon:
+		if sl.lane != nil && !sl.written {
+			sl.deaf = true
+			sl.lane.losing++
+		}
 		g.giveBack(i, sl, g.t.m.set.lease, now) // its last renewal was now
 	}
 }

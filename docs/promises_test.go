@@ -20,7 +20,7 @@ import (
 
 // packages are the directories of the packages that the page names tests of.
 var packages = map[string]string{
-	"eventflow": "..", "runner": "../runner", "runnertest": "../runner/runnertest", "sim": "../internal/sim",
+	"eventflow": "..", "broker": "../broker", "runner": "../runner", "runnertest": "../runner/runnertest", "sim": "../internal/sim",
 	"kafka": "../kafka", "sqs": "../sqs", "servicebus": "../servicebus", "sqlite": "../store/sqlite", "postgres": "../store/postgres",
 }
 
