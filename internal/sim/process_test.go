@@ -476,6 +476,9 @@ func (s *sub) lapse() {
 	var lost []*eventflow.Delivery
 	if !s.n.p.dead {
 		for _, h := range s.handed {
+			if h.deaf && h.lostAt.IsZero() && h.of != nil && h.of != s.live() {
+				h.lostAt = time.Now()
+			}
 			if !h.settled && h.lostAt.IsZero() && h.of != nil && h.of != s.live() && h.d.Lose() {
 				h.lose()
 				lost = append(lost, &h.d)

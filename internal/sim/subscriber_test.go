@@ -41,6 +41,7 @@ type handed struct {
 	// Guarded by world.mu.
 	begun, settled, told, ok bool
 	lostAt                   time.Time
+	deaf                     bool // abandoned: its run goes on, under a lock that nobody renews
 }
 
 func (s *sub) Start(ctx context.Context, l eventflow.Listening) error {
@@ -165,7 +166,7 @@ func (s *sub) Settle(ds []*eventflow.Delivery, st eventflow.Settlement) {
 	p.w.mu.Lock()
 	for i, d := range ds {
 		hs[i] = s.handed[d.Token()]
-		hs[i].settled = true
+		hs[i].settled, hs[i].deaf = true, st.Verb == eventflow.Abandon
 		p.w.tellf(d.Event.ID, "is settled by %v: %v after %v", s.n, st.Verb, st.After)
 		hs[i].release()
 		if !p.dead {
