@@ -34,9 +34,9 @@ func (s *subscriber) rejoins() {
 		if p.member != member {
 			gone = append(gone, p)
 			if s.kept == nil {
-				s.kept = map[int32]bool{}
+				s.kept = map[int32][16]byte{}
 			}
-			s.kept[n] = true
+			s.kept[n] = p.topic
 		}
 	}
 	if len(gone) == 0 {
@@ -71,6 +71,10 @@ func (s *subscriber) dismiss(ns []int32) {
 func (s *subscriber) onSynced(ctx context.Context, cl *kgo.Client, _ map[string][]int32) {
 	s.mu.Lock()
 	kept := slices.Collect(maps.Keys(s.kept))
+	var topic [16]byte
+	for _, topic = range s.kept {
+		break
+	}
 	s.mu.Unlock()
 	if len(kept) == 0 {
 		return
@@ -81,7 +85,7 @@ func (s *subscriber) onSynced(ctx context.Context, cl *kgo.Client, _ map[string]
 	s.barrier() // what was polled of them is dropped too: they are nobody's
 	s.mu.Unlock()
 	for wait := leastPause; ; wait = min(2*wait, mostPause) {
-		err := s.adopt(ctx, cl, kept)
+		err := s.adopt(ctx, cl, topic, kept)
 		switch {
 		case err == nil:
 			return
@@ -96,8 +100,8 @@ func (s *subscriber) onSynced(ctx context.Context, cl *kgo.Client, _ map[string]
 }
 
 // adopt begins partitions at what the group has committed.
-func (s *subscriber) adopt(ctx context.Context, cl *kgo.Client, ns []int32) error {
-	fetched, err := s.fetchCommitted(ctx, cl, ns)
+func (s *subscriber) adopt(ctx context.Context, cl *kgo.Client, topic [16]byte, ns []int32) error {
+	fetched, err := s.fetchCommitted(ctx, cl, topic, ns)
 	if err != nil {
 		return err
 	}
@@ -135,13 +139,13 @@ func (s *subscriber) adopt(ctx context.Context, cl *kgo.Client, ns []int32) erro
 }
 
 // fetchCommitted asks what the group has committed of partitions, once no transaction with them is open.
-func (s *subscriber) fetchCommitted(ctx context.Context, cl *kgo.Client, ns []int32) (map[int32]commitment, error) {
+func (s *subscriber) fetchCommitted(ctx context.Context, cl *kgo.Client, topic [16]byte, ns []int32) (map[int32]commitment, error) {
 	ctx, cancel := context.WithTimeout(ctx, commitWait)
 	defer cancel()
 	g := kmsg.NewOffsetFetchRequestGroup()
 	g.Group = s.set.group
 	t := kmsg.NewOffsetFetchRequestGroupTopic()
-	t.Topic, t.Partitions = s.topic, ns
+	t.Topic, t.TopicID, t.Partitions = s.topic, topic, ns
 	g.Topics = append(g.Topics, t)
 	req := kmsg.NewPtrOffsetFetchRequest()
 	req.RequireStable = true

@@ -43,7 +43,7 @@ type subscriber struct {
 	ready   laneList
 
 	// Of a member that the group has thrown out: see member.go.
-	kept     map[int32]bool        // partitions that the client still has
+	kept     map[int32][16]byte    // partitions that the client still has, with their topic's ID
 	strange  []*eventflow.Delivery // lost with it, and not told yet
 	expelled chan struct{}
 

@@ -241,35 +241,13 @@ func (x *transactor) resolve(shares []share, cause error) error {
 // was asks the group whether it has the offsets of a transaction that has ended.
 func (x *transactor) was(ctx context.Context, shares []share) (bool, error) {
 	s := x.s
-	req := kmsg.NewPtrOffsetFetchRequest()
-	req.RequireStable = true
-	g := kmsg.NewOffsetFetchRequestGroup()
-	g.Group = s.set.group
-	t := kmsg.NewOffsetFetchRequestGroupTopic()
-	t.Topic = s.topic
+	ns := make([]int32, len(shares))
 	for i := range shares {
-		t.TopicID = shares[i].p.topic
-		t.Partitions = append(t.Partitions, shares[i].p.number)
+		ns[i] = shares[i].p.number
 	}
-	g.Topics = append(g.Topics, t)
-	req.Groups = append(req.Groups, g)
-	resp, err := req.RequestWith(ctx, s.cl)
+	got, err := s.fetchCommitted(ctx, s.cl, shares[0].p.topic, ns)
 	if err != nil {
 		return false, err
-	}
-	got := map[int32]kmsg.OffsetFetchResponseGroupTopicPartition{}
-	for i := range resp.Groups {
-		if err = kerr.ErrorForCode(resp.Groups[i].ErrorCode); err != nil {
-			return false, err
-		}
-		for j := range resp.Groups[i].Topics {
-			for _, p := range resp.Groups[i].Topics[j].Partitions {
-				if err = kerr.ErrorForCode(p.ErrorCode); err != nil {
-					return false, err
-				}
-				got[p.Partition] = p
-			}
-		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -281,11 +259,7 @@ func (x *transactor) was(ctx context.Context, shares []share) (bool, error) {
 		case !ok:
 			return false, errUnanswered
 		default: // all or nothing: one of ours tells
-			text := ""
-			if p.Metadata != nil {
-				text = *p.Metadata
-			}
-			return p.Offset == c.at.Offset && text == c.text, nil
+			return p.offset == c.at.Offset && p.text == c.text, nil
 		}
 	}
 	return false, errOpenEnd
