@@ -30,7 +30,9 @@ func TestNoClaimReadsATable(t *testing.T) {
 	}
 	s, err := postgres.Open(t.Context(), at, postgres.Schema(name))
 	require.NoError(t, err)
-	require.NoError(t, s.Close()) // a session tells what it counted when it ends
+	require.NoError(t, s.Close())
+	// A session tells what it counted when its process at the server ends, of which no client hears; too short a wait
+	// makes the test fail, never pass.
 	time.Sleep(100 * time.Millisecond)
 	before, _ := scans() // making an index reads the table
 	const keys = 200
