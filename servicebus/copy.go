@@ -19,7 +19,9 @@ func (s *Subscriber) sendCopy(ctx context.Context, h *held) error {
 	if err != nil {
 		return err
 	}
-	err = l.s.SendAMQPAnnotatedMessage(c, copyOf(h, time.Now().Add(h.after)), nil)
+	err = c.use(func(ctx context.Context) error {
+		return l.s.SendAMQPAnnotatedMessage(ctx, copyOf(h, time.Now().Add(h.after)), nil)
+	})
 	l.leave(c, err)
 	if isFinal(explain(s.path, rightSend, err)) {
 		s.mu.Lock()

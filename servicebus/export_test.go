@@ -1,6 +1,7 @@
 package servicebus
 
 import (
+	"context"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus"
@@ -64,3 +65,27 @@ func (s *Subscriber) Crash() {
 	s.running.Wait()
 	s.closeLinks()
 }
+
+// Link is what stands before a client's sender or receiver.
+type Link struct{ l *link }
+
+// Call is a call that a link let through.
+type Call struct{ c call }
+
+// NewLink makes a link.
+func NewLink(open, shut func(ctx context.Context) error) Link { return Link{newLink(open, shut, nil)} }
+
+// Enter begins a call.
+func (l Link) Enter(ctx context.Context) (Call, error) {
+	c, err := l.l.enter(ctx)
+	return Call{c}, err
+}
+
+// Leave ends a call that worked.
+func (l Link) Leave(c Call) { l.l.leave(c.c, nil) }
+
+// Close ends the link.
+func (l Link) Close() { l.l.close() }
+
+// Use makes a call of the client.
+func (c Call) Use(f func(ctx context.Context) error) error { return c.c.use(f) }

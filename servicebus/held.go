@@ -345,7 +345,7 @@ func (s *Subscriber) renewMessage(ctx context.Context, h *held) (time.Time, erro
 		return time.Time{}, err
 	}
 	m := *h.raw // the client writes into it, and Delivery.Native is the user's
-	err = r.r.RenewMessageLock(c, &m, nil)
+	err = c.use(func(ctx context.Context) error { return r.r.RenewMessageLock(ctx, &m, nil) })
 	if isGone(err) {
 		err = fmt.Errorf("%w: %w", eventflow.ErrLockLost, err)
 		r.leave(c, nil)

@@ -268,7 +268,7 @@ func (o *outgoing) try(f func(ctx context.Context, s *azservicebus.Sender) error
 	for n := 1; ; n++ {
 		c, err := o.l.enter(o.ctx)
 		if err == nil {
-			err = f(c, o.l.s)
+			err = c.use(func(ctx context.Context) error { return f(ctx, o.l.s) })
 			o.l.leave(c, err)
 		}
 		if err == nil || n == tries || o.ctx.Err() != nil || errors.Is(err, errShut) || isFinal(explain(o.p.entity, rightSend, err)) || errors.Is(err, azservicebus.ErrMessageTooLarge) {

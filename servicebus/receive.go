@@ -265,7 +265,10 @@ func (s *Subscriber) receiveWith(ctx context.Context, r *receiver, n int, after 
 	s.mu.Lock()
 	s.credit = max(s.credit, n)
 	s.mu.Unlock()
-	ms, err = receiveMessages(c, r.r, n, after)
+	err = c.use(func(ctx context.Context) (err error) {
+		ms, err = receiveMessages(ctx, r.r, n, after)
+		return err
+	})
 	ended = c.Err() != nil
 	switch {
 	case ended && isEnded(err):

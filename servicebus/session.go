@@ -176,7 +176,10 @@ func (ln *lane) serve() {
 		c, err := ln.link.enter(ctx)
 		var ms []*azservicebus.ReceivedMessage
 		if err == nil {
-			ms, err = receiveMessages(c, ln.rcv, 1, quickReceive)
+			err = c.use(func(ctx context.Context) (err error) {
+				ms, err = receiveMessages(ctx, ln.rcv, 1, quickReceive)
+				return err
+			})
 			if err == nil && len(ms) == 0 {
 				err = errLinkGone
 			}
@@ -261,7 +264,7 @@ func (ln *lane) renew(ctx context.Context) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	err = ln.rcv.RenewSessionLock(c, nil)
+	err = c.use(func(ctx context.Context) error { return ln.rcv.RenewSessionLock(ctx, nil) })
 	until := ln.rcv.LockedUntil()
 	ln.link.leave(c, nil) // what fails without reason is tried again
 	return until, err
@@ -400,7 +403,11 @@ func (x *Session) State(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, x.ln.gone(err)
 	}
-	b, err := x.ln.rcv.GetSessionState(c, nil)
+	var b []byte
+	err = c.use(func(ctx context.Context) (err error) {
+		b, err = x.ln.rcv.GetSessionState(ctx, nil)
+		return err
+	})
 	x.ln.link.leave(c, nil)
 	return b, explain(x.ln.s.path, rightListen, err)
 }
@@ -416,7 +423,7 @@ func (x *Session) SetState(ctx context.Context, state []byte) error {
 	if err != nil {
 		return x.ln.gone(err)
 	}
-	err = x.ln.rcv.SetSessionState(c, state, nil)
+	err = c.use(func(ctx context.Context) error { return x.ln.rcv.SetSessionState(ctx, state, nil) })
 	x.ln.link.leave(c, nil)
 	return explain(x.ln.s.path, rightListen, err)
 }

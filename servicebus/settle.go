@@ -311,8 +311,8 @@ type settler interface {
 	DeadLetterMessage(ctx context.Context, m *azservicebus.ReceivedMessage, o *azservicebus.DeadLetterOptions) error
 }
 
-// via gives what a message is settled with, the context to do it in, and what to tell how that ended.
-func (s *Subscriber) via(ctx context.Context, h *held) (settler, context.Context, func(error), error) {
+// via gives what a message is settled with, the call to do it in, and what to tell how that ended.
+func (s *Subscriber) via(ctx context.Context, h *held) (settler, call, func(error), error) {
 	if ln := h.lane; ln != nil {
 		c, err := ln.link.enter(ctx)
 		return ln.rcv, c, func(err error) {
@@ -324,7 +324,7 @@ func (s *Subscriber) via(ctx context.Context, h *held) (settler, context.Context
 	}
 	r, c, err := s.enterKeeper(ctx)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, call{}, nil, err
 	}
 	return r.r, c, func(err error) { r.leave(c, err) }, nil
 }
@@ -353,23 +353,23 @@ func (w *worker) settleOnce(h *held, d time.Duration, copied *bool) error {
 		if err != nil {
 			return err
 		}
-		if err = w.s.settleWith(w.c.Context, w.r.r, h, copied); err != nil {
+		if err = w.s.settleWith(w.c, w.r.r, h, copied); err != nil {
 			w.stand(err)
 		}
 		return err
 	}
 	ctx, cancel := context.WithTimeout(h.lane.life, d)
 	defer cancel()
-	r, ctx, leave, err := w.s.via(ctx, h)
+	r, c, leave, err := w.s.via(ctx, h)
 	if err != nil {
 		return err
 	}
-	err = w.s.settleWith(ctx, r, h, copied)
+	err = w.s.settleWith(c, r, h, copied)
 	leave(err)
 	return err
 }
 
-func (s *Subscriber) settleWith(ctx context.Context, r settler, h *held, copied *bool) (err error) {
+func (s *Subscriber) settleWith(c call, r settler, h *held, copied *bool) (err error) {
 	defer func() { err = h.tried(err) }()
 	m := h.message()
 	switch h.job {
@@ -378,16 +378,16 @@ func (s *Subscriber) settleWith(ctx context.Context, r settler, h *held, copied 
 		if h.attempts != h.written {
 			o = &azservicebus.AbandonMessageOptions{PropertiesToModify: map[string]any{propAttempts: int32(h.attempts)}}
 		}
-		return r.AbandonMessage(ctx, m, o)
+		return c.use(func(ctx context.Context) error { return r.AbandonMessage(ctx, m, o) })
 	case jobCopy:
 		if !*copied {
-			if err = s.sendCopy(ctx, h); err != nil {
+			if err = s.sendCopy(c, h); err != nil {
 				return err
 			}
 			*copied = true
 		}
 	}
-	return r.CompleteMessage(ctx, m, nil)
+	return c.use(func(ctx context.Context) error { return r.CompleteMessage(ctx, m, nil) })
 }
 
 // tried notes how a settlement ended. One that took effect, but whose answer was lost, is refused when it is repeated, and the client
@@ -482,7 +482,7 @@ var errTwice = errors.New("called DeadLetter twice at once")
 
 // bury dead-letters a message.
 func (s *Subscriber) bury(ctx context.Context, h *held, f eventflow.Failure) (err error) {
-	r, ctx, leave, err := s.via(ctx, h)
+	r, c, leave, err := s.via(ctx, h)
 	if err != nil {
 		return err
 	}
@@ -510,7 +510,8 @@ func (s *Subscriber) bury(ctx context.Context, h *held, f eventflow.Failure) (er
 		why += ", error of type " + class
 	}
 	why = cut(fmt.Sprintf("%s, attempt %d", why, f.Attempts), maxReason)
-	return r.DeadLetterMessage(ctx, h.message(), &azservicebus.DeadLetterOptions{Reason: &reason, ErrorDescription: &why, PropertiesToModify: props})
+	o := &azservicebus.DeadLetterOptions{Reason: &reason, ErrorDescription: &why, PropertiesToModify: props}
+	return c.use(func(ctx context.Context) error { return r.DeadLetterMessage(ctx, h.message(), o) })
 }
 
 // maxReason is how many bytes the service keeps of a reason and of a description.
