@@ -326,6 +326,7 @@ var laneRules = []string{
 	"NextKeepsWithinPerLaneOverCalls", "PerLaneLetsOtherLanesPass", "PerLaneDoesNotBoundEventsWithoutALane", "AckPastAGapKeepsTheGap",
 	"LaneKeepsItsOrder", "NackedEventComesBackBeforeItsLane", "ReleasedEventComesBackBeforeItsLane", "DelayedEventHoldsItsLaneAndNoOther",
 	"ReleasedLaneComesBackInOrder", "ClosedConsumersLaneComesBackInOrder", "LaneHasOneConsumerAtATime", "AckMakesRoomForAWaitingNext",
+	"AbandonedEventHoldsItsLane",
 }
 
 func (x setting) harness() brokertest.Harness {

@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"hash/maphash"
 	"strconv"
+	"time"
 )
 
 // A lane is the records of a partition that are handed over in order: all of them, or those whose keys share a hash, or,
@@ -17,6 +18,8 @@ type lane struct {
 	back        seqHeap
 	first, last uint64 // the queue of what was not handed over yet; 0: none
 	held        int    // handed over and not settled
+
+	deaf time.Time // until then the flow of something that was abandoned may run
 
 	listed     bool // on the subscriber's list of lanes that have something for Next
 	prev, next *lane

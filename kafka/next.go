@@ -308,7 +308,7 @@ func (s *subscriber) admits(l *lane, seq uint64) bool {
 	switch e := p.at(seq); {
 	case e.state != entryQueued, !p.started, p.leaving, p.fenced, s.suspended:
 		return false
-	case l.name != "" && s.perLane > 0 && l.held >= s.perLane:
+	case l.name != "" && (s.perLane > 0 && l.held >= s.perLane || !l.deaf.IsZero() && time.Now().Before(l.deaf)):
 		return false
 	case p.full && seq > p.handed: // no more out of order than its commits can tell
 		return false

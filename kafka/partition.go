@@ -204,6 +204,14 @@ func (p *partition) takeBack(d *eventflow.Delivery, after time.Duration) {
 	p.replace(l)
 }
 
+// abandon puts a record back whose flow may run for as long as it was promised. Nothing of its lane runs beside it.
+func (p *partition) abandon(d *eventflow.Delivery) {
+	p.s.abandoned = true
+	after := min(p.s.pulse.lasts(), maxNack)
+	p.at(d.Token()).lane.deaf = time.Now().Add(after)
+	p.takeBack(d, after)
+}
+
 // replace places a lane again after something of it was settled.
 func (p *partition) replace(l *lane) {
 	p.s.place(l)

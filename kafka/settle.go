@@ -41,8 +41,7 @@ func (p *partition) Settle(ds []*eventflow.Delivery, st eventflow.Settlement) {
 			p.touch()
 			p.takeBack(d, st.After)
 		case eventflow.Abandon:
-			s.abandoned = true
-			p.takeBack(d, s.pulse.lasts())
+			p.abandon(d)
 		default:
 			p.takeBack(d, st.After)
 		}

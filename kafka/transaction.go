@@ -486,8 +486,7 @@ func (p *partition) freed(e *entry) {
 		p.touch()
 		p.takeBack(d, 0)
 	case eventflow.Abandon:
-		p.s.abandoned = true
-		p.takeBack(d, p.s.pulse.lasts())
+		p.abandon(d)
 	default:
 		p.takeBack(d, 0)
 	}

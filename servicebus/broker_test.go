@@ -28,7 +28,7 @@ func TestThePackageSaysWhatItIsExcusedFrom(t *testing.T) {
 	require.Equal(t, fmt.Sprintf("Lanes %t with Sessions, Groups %t, ExactAttempt %t, DeadLetter %t, MaxNack %.0fh, MaxLock %.0fm, MaxEvent %d KiB",
 		f.Lanes, f.Groups, f.ExactAttempt, f.DeadLetter, f.MaxNack.Hours(), f.MaxLock.Minutes(), f.MaxEvent>>10), said(t))
 	rules := slices.Concat(brokertest.Rules(), runnertest.Rules())
-	require.Len(t, excuses(), 22)
+	require.Len(t, excuses(), 23)
 	for _, x := range excuses() {
 		require.Contains(t, rules, x.rule)
 	}

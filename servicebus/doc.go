@@ -80,6 +80,7 @@
 //	no sessions    ReleasedLaneComesBackInOrder               an entity without sessions has no order
 //	no sessions    ClosedConsumersLaneComesBackInOrder        an entity without sessions has no order
 //	no sessions    LaneHasOneConsumerAtATime                  an entity without sessions has no order
+//	no sessions    AbandonedEventHoldsItsLane                 an entity without sessions has no order
 //	no sessions    UnwritableDeadLetterHoldsItsLane           an entity without sessions has no order
 //	no sessions    ReceiveLimitBuriesNoNeighbour              an entity without sessions has no order
 //	no sessions    LaneKeepsItsOrderAcrossRestarts            an entity without sessions has no order

@@ -27,6 +27,7 @@ const (
 	stateWaiting  state = iota // here, to be handed over
 	stateOut                   // handed over
 	stateSettling              // its settlement is on its way
+	stateLeft                  // here, of a session that is given up
 	stateGone
 )
 
@@ -399,7 +400,7 @@ func (s *Subscriber) lose(h *held, err error) *eventflow.Delivery {
 		s.leave(h)
 		h.state = stateGone
 		return h.d
-	case stateSettling, stateGone: // its settlement says what became of it
+	case stateSettling, stateLeft, stateGone: // its settlement says what became of it
 	}
 	return nil
 }

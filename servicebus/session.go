@@ -244,10 +244,23 @@ func (ln *lane) admit(ms []*azservicebus.ReceivedMessage) bool {
 
 // enqueue puts a message at its place among those that are to be handed over. The caller holds the lock.
 func (ln *lane) enqueue(h *held) {
+	if ln.abandoned {
+		h.state = stateLeft
+		return
+	}
 	h.state = stateWaiting
 	ln.s.heldBytes += h.size
 	i, _ := slices.BinarySearchFunc(ln.queue, h.number, func(x *held, n int64) int { return int(x.number - n) })
 	ln.queue = slices.Insert(ln.queue, i, h)
+}
+
+// unqueue has nothing more of the session handed over. The caller holds the lock.
+func (ln *lane) unqueue() {
+	for _, h := range ln.queue {
+		h.state = stateLeft
+		ln.s.heldBytes -= h.size
+	}
+	ln.queue = nil
 }
 
 // renew asks for more time.
@@ -325,10 +338,7 @@ func (s *Subscriber) leaveLane(ln *lane) {
 func (ln *lane) end() {
 	s := ln.s
 	s.mu.Lock()
-	for _, h := range ln.queue {
-		s.heldBytes -= h.size
-	}
-	ln.queue = nil
+	ln.unqueue()
 	for ln.jobs > 0 && s.life.Err() == nil {
 		s.changed.Wait()
 	}

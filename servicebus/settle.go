@@ -77,6 +77,7 @@ func (s *Subscriber) mark(h *held, st eventflow.Settlement) bool {
 	case eventflow.Abandon:
 		if h.lane != nil {
 			h.lane.abandoned = true // a message has no lock of its own there
+			h.lane.unqueue()        // the flow that was abandoned still runs
 		} else {
 			s.tracker.Remove(&h.grip.lock)
 		}

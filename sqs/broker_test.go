@@ -196,7 +196,7 @@ const unordered = "messages of a standard queue have no lanes"
 func standardExcuses() map[string]string {
 	return excuses(all(unordered, "AckMakesRoomForAWaitingNext", "NextKeepsWithinPerLaneOverCalls", "PerLaneLetsOtherLanesPass",
 		"AckPastAGapKeepsTheGap", "LaneKeepsItsOrder", "NackedEventComesBackBeforeItsLane", "ReleasedEventComesBackBeforeItsLane",
-		"DelayedEventHoldsItsLaneAndNoOther", "ReleasedLaneComesBackInOrder", "ClosedConsumersLaneComesBackInOrder", "LaneHasOneConsumerAtATime"))
+		"DelayedEventHoldsItsLaneAndNoOther", "ReleasedLaneComesBackInOrder", "ClosedConsumersLaneComesBackInOrder", "LaneHasOneConsumerAtATime", "AbandonedEventHoldsItsLane"))
 }
 
 // The tests in virtual time run one after another, each rule in a bubble of its own.

@@ -85,6 +85,7 @@
 //	Capacity      a queue holds any number of messages
 //	                FullGroupMakesPublishersWait
 //	Lanes         messages of a standard queue have no lanes
+//	                AbandonedEventHoldsItsLane
 //	                AckMakesRoomForAWaitingNext
 //	                AckPastAGapKeepsTheGap
 //	                ClosedConsumersLaneComesBackInOrder

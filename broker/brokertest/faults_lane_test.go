@@ -41,6 +41,22 @@ var laneFaults = []fault{
 			return s.Subscriber.Close(ctx)
 		}
 	}},
+	{"lane that goes on beside an abandoned event", []string{"AbandonedEventHoldsItsLane"}, func(w *wrapped) {
+		w.settle = func(s *wrappedSubscriber, ds []*eventflow.Delivery, st eventflow.Settlement) {
+			if st.Verb != eventflow.Abandon {
+				s.pass(ds, st)
+				return
+			}
+			s.pass(ds, eventflow.Settlement{Verb: eventflow.Ack})
+			time.AfterFunc(s.w.setup.Lock, func() {
+				if p, err := s.w.Broker.OpenPublisher("topic-1"); err == nil {
+					for _, d := range ds {
+						_ = p.Publish(context.Background(), d.Event)
+					}
+				}
+			})
+		}
+	}},
 	{"lane of several consumers", []string{"LaneHasOneConsumerAtATime"}, func(w *wrapped) {
 		w.publish = func(p *wrappedPublisher, ctx context.Context, evs []eventflow.Event) error {
 			out := append([]eventflow.Event(nil), evs...)

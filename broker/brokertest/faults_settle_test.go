@@ -196,8 +196,8 @@ var lockFaults = []fault{
 			})
 		}
 	}},
-	{"Abandon that gives back", []string{"AbandonedEventComesBackWhenItsLockEnds"}, becomes(eventflow.Abandon, eventflow.Release)},
-	{"Abandon that drops", []string{"AbandonedEventComesBackWhenItsLockEnds"}, becomes(eventflow.Abandon, eventflow.Ack)},
+	{"Abandon that gives back", []string{"AbandonedEventComesBackWhenItsLockEnds", "AbandonedEventHoldsItsLane"}, becomes(eventflow.Abandon, eventflow.Release)},
+	{"Abandon that drops", []string{"AbandonedEventComesBackWhenItsLockEnds", "AbandonedEventHoldsItsLane"}, becomes(eventflow.Abandon, eventflow.Ack)},
 	{"loss not told", []string{"LostLockIsToldAndFenced", "SettlementAfterTheLossDoesNothing", "UnconfirmedLockIsLostBeforeItEnds"}, func(w *wrapped) {
 		w.lost = func(*wrappedSubscriber, []*eventflow.Delivery, error) {}
 	}},

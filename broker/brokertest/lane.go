@@ -16,6 +16,7 @@ func laneRules() []rule {
 		{name: "ReleasedLaneComesBackInOrder", needs: lanes, run: releasedLaneComesBackInOrder},
 		{name: "ClosedConsumersLaneComesBackInOrder", needs: lanes, run: closedConsumersLaneComesBackInOrder},
 		{name: "LaneHasOneConsumerAtATime", needs: lanes, run: laneHasOneConsumerAtATime},
+		{name: "AbandonedEventHoldsItsLane", needs: lanes | locks, short: true, run: abandonedEventHoldsItsLane},
 	}
 }
 
@@ -135,6 +136,29 @@ func closedConsumersLaneComesBackInOrder(b *bench) {
 	next := b.subscribe()
 	next.inOrder("after the close of a consumer that held some of it", idsIn(evs[1:])...)
 	next.nothingLeft("everything was acknowledged")
+}
+
+// The flow of an abandoned event still runs. What is of its lane waits, also what is ahead of it and was given back.
+func abandonedEventHoldsItsLane(b *bench) {
+	c := b.subscribe()
+	evs := b.lane("a", b.keys(1)[0], 4)
+	b.publish(evs...)
+	before := time.Now()
+	held := c.hold(2, eventflow.Want{})
+	held[len(held)-1].Settle(eventflow.Settlement{Verb: eventflow.Abandon})
+	for _, d := range held[:len(held)-1] {
+		d.Release(0)
+	}
+	first := c.nextWithin(b.lock+b.h.Patience, eventflow.Want{Events: 1, PerLane: 1})[0]
+	if took := time.Since(before); took < b.lock-b.lock/10 {
+		b.Errorf("%s was handed over %v after an event of its lane that was abandoned since, want not before that one's lock of %v ended", first.Event.ID, took, b.lock)
+	}
+	if first.Event.ID != evs[0].ID {
+		b.Fatalf("%s was handed over where %s was due", first.Event.ID, evs[0].ID)
+	}
+	first.Ack()
+	c.inOrder("after the abandoned event's lock ended", idsIn(evs[1:])...)
+	c.nothingLeft("everything was acknowledged")
 }
 
 func laneHasOneConsumerAtATime(b *bench) {
