@@ -27,8 +27,8 @@ func ExampleMode_shareGroup() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	next := func(s eventflow.Subscriber) *eventflow.Delivery {
-		ds, err := s.Next(ctx, eventflow.Want{Events: 1})
-		must(err)
+		ds, failed := s.Next(ctx, eventflow.Want{Events: 1})
+		must(failed)
 		return ds[0]
 	}
 	ada, err := cluster.OpenSubscriber("orders", eventflow.Group("billing"), kafka.ShareGroup)
