@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus"
@@ -16,14 +15,15 @@ import (
 // link stands before a client's sender or receiver. The client opens AMQP links by itself when it needs them, and opens
 // them twice when two calls need them at the same moment: one pair, with its goroutines, is then nobody's until the
 // process ends, and so is what the service sends to it. A link therefore lets many calls through while the last one
-// worked, and one alone, which opens it, after one that did not. As the client finds out first that links are gone, each
-// call that was let through has them looked up by itself; see call.use.
+// worked, and one alone, which opens it, after one that did not. The client finds out first that its links are gone; see
+// [call.use].
 type link struct {
 	open   func(ctx context.Context) error // a call without an effect
 	shut   func(ctx context.Context) error
 	broken func() // ends the calls that wait for messages; nil: there are none
 
 	looking chan struct{} // one element, of the call that looks up the client's links
+	single  chan struct{} // one element, of the call that is made; nil: there may be many
 
 	mu      sync.Mutex // guards what follows
 	changed *sync.Cond
@@ -39,9 +39,10 @@ type link struct {
 type call struct {
 	context.Context
 
-	l    *link
-	stop func() bool
-	done context.CancelFunc
+	l     *link
+	epoch context.Context
+	stop  func() bool
+	done  context.CancelFunc
 }
 
 func newLink(open, shut func(ctx context.Context) error, broken func()) *link {
@@ -65,7 +66,7 @@ func (l *link) enter(ctx context.Context) (call, error) {
 			if l.epoch == nil {
 				l.epoch, l.end = context.WithCancel(context.Background()) //nolint:fatcontext // each is of its own, and not of the one before
 			}
-			c := call{l: l}
+			c := call{l: l, epoch: l.epoch}
 			c.Context, c.done = context.WithCancel(ctx)
 			c.stop = context.AfterFunc(l.epoch, c.done)
 			return c, nil
@@ -113,57 +114,6 @@ func (l *link) leave(c call, err error) {
 	if hurt && l.broken != nil {
 		l.broken()
 	}
-}
-
-// use makes a call of the client. No other one of the link begins before this one has its links, found or opened.
-func (c call) use(f func(ctx context.Context) error) error {
-	select {
-	case c.l.looking <- struct{}{}:
-	case <-c.Done():
-		return c.Err()
-	}
-	x := &lookup{Context: c.Context, of: c.l}
-	defer x.found()
-	return f(x)
-}
-
-// lookup is the context of a call of the client, which does not ask it anything before it has found its links or holds
-// the mutex to open them: whoever comes then waits for that.
-type lookup struct {
-	context.Context
-
-	of    *link
-	ended atomic.Bool
-}
-
-func (x *lookup) found() {
-	if x.ended.CompareAndSwap(false, true) {
-		<-x.of.looking
-	}
-}
-
-// Deadline implements [context.Context].
-func (x *lookup) Deadline() (time.Time, bool) {
-	x.found()
-	return x.Context.Deadline()
-}
-
-// Done implements [context.Context].
-func (x *lookup) Done() <-chan struct{} {
-	x.found()
-	return x.Context.Done()
-}
-
-// Err implements [context.Context].
-func (x *lookup) Err() error {
-	x.found()
-	return x.Context.Err()
-}
-
-// Value implements [context.Context].
-func (x *lookup) Value(key any) any {
-	x.found()
-	return x.Context.Value(key)
 }
 
 // suspect has the link opened anew before its next call.

@@ -265,7 +265,7 @@ func (s *Subscriber) receiveWith(ctx context.Context, r *receiver, n int, after 
 	s.mu.Lock()
 	s.credit = max(s.credit, n)
 	s.mu.Unlock()
-	err = c.use(func(ctx context.Context) (err error) {
+	err = c.receive(func(ctx context.Context) (err error) {
 		ms, err = receiveMessages(ctx, r.r, n, after)
 		return err
 	})

@@ -124,6 +124,7 @@ func (s *Subscriber) serveNew(rcv *azservicebus.SessionReceiver, sent time.Time)
 	}
 	ln.link = newLink(func(context.Context) error { return errLinkGone }, rcv.Close, ln.breakOff)
 	ln.link.sound = true
+	ln.link.single = make(chan struct{}, 1) // a receive that fails forgets the client's links while other calls are under way
 	ln.life, ln.cancel = context.WithCancel(s.life)
 	ln.grip.lane = ln
 	until := rcv.LockedUntil()
@@ -176,7 +177,7 @@ func (ln *lane) serve() {
 		c, err := ln.link.enter(ctx)
 		var ms []*azservicebus.ReceivedMessage
 		if err == nil {
-			err = c.use(func(ctx context.Context) (err error) {
+			err = c.receive(func(ctx context.Context) (err error) {
 				ms, err = receiveMessages(ctx, ln.rcv, 1, quickReceive)
 				return err
 			})

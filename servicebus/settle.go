@@ -441,6 +441,9 @@ func (s *Subscriber) DeadLetter(ctx context.Context, d *eventflow.Delivery, f ev
 	h.busy = true // a renewal that fails now is no loss
 	left := s.tracker.Left(&h.guard().lock)
 	s.mu.Unlock()
+	if h.lane != nil {
+		left /= 2 // the session's renewal waits meanwhile
+	}
 	within, cancel := context.WithTimeout(ctx, min(settleTime, left))
 	err := h.tried(s.bury(within, h, f))
 	cancel()
