@@ -146,3 +146,19 @@ func TestLinkThatIsLostUnderCallsIsOpenedOnce(t *testing.T) {
 	require.LessOrEqual(t, opened.Load(), int32(2*linksOfOne), "of a call that was under way, and of one that was let in alone")
 	l.worksAgain(t)
 }
+
+// TestCallsOfASoundLinkLeaveItOpen: what tells that the client opens links must not be seen when it does not.
+func TestCallsOfASoundLinkLeaveItOpen(t *testing.T) {
+	t.Parallel()
+	l := openLink(t)
+	var opened atomic.Int32
+	l.server.Intercept(func(op servicebustest.Operation) (f servicebustest.Fault) {
+		if op.Kind == servicebustest.Attach {
+			opened.Add(1)
+		}
+		return f
+	})
+	l.use()
+	l.worksAgain(t)
+	require.Zero(t, opened.Load(), "links that were opened")
+}
