@@ -23,7 +23,6 @@ type link struct {
 	broken func() // ends the calls that wait for messages; nil: there are none
 
 	looking chan struct{} // one element, of the call that looks up the client's links
-	single  chan struct{} // one element, of the call that is made; nil: there may be many
 
 	mu      sync.Mutex // guards what follows
 	changed *sync.Cond

@@ -10,14 +10,6 @@ import (
 // When it opens them, as one does that was under way when they were lost, all others that were let through are ended:
 // those that find no links after it would open theirs. The next one to enter opens them alone, for all.
 func (c call) use(f func(ctx context.Context) error) error {
-	if c.l.single != nil {
-		select {
-		case c.l.single <- struct{}{}:
-			defer func() { <-c.l.single }()
-		case <-c.Done():
-			return c.Err()
-		}
-	}
 	return c.lookUp(&lookup{call: c}, f)
 }
 

@@ -23,6 +23,7 @@ type lane struct {
 	s    *Subscriber
 	rcv  *azservicebus.SessionReceiver
 	link *link // once broken, it is not opened again: the session would be begun anew
+	turn chan struct{}
 	id   string
 	name string // of the deliveries' lane
 	grip grip
@@ -118,13 +119,12 @@ func (s *Subscriber) accepted(rcv *azservicebus.SessionReceiver, sent time.Time,
 
 // serveNew makes a lane of a session. The caller holds the lock.
 func (s *Subscriber) serveNew(rcv *azservicebus.SessionReceiver, sent time.Time) {
-	ln := &lane{s: s, rcv: rcv, id: rcv.SessionID(), wake: make(chan struct{}, 1), idleSince: time.Now()}
+	ln := &lane{s: s, rcv: rcv, id: rcv.SessionID(), wake: make(chan struct{}, 1), turn: make(chan struct{}, 1), idleSince: time.Now()}
 	if ln.name = ln.id; ln.id == "" {
 		ln.name = `""` // "" is no lane
 	}
 	ln.link = newLink(func(context.Context) error { return errLinkGone }, rcv.Close, ln.breakOff)
 	ln.link.sound = true
-	ln.link.single = make(chan struct{}, 1) // a receive that fails forgets the client's links while other calls are under way
 	ln.life, ln.cancel = context.WithCancel(s.life)
 	ln.grip.lane = ln
 	until := rcv.LockedUntil()
@@ -264,6 +264,17 @@ func (ln *lane) unqueue() {
 	ln.queue = nil
 }
 
+// takeTurn waits until no call is under way on the session's link but a receive, which forgets the client's links when it
+// fails: each of several calls would open them then.
+func (ln *lane) takeTurn(ctx context.Context) (done func(), err error) {
+	select {
+	case ln.turn <- struct{}{}:
+		return func() { <-ln.turn }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // renew asks for more time.
 func (ln *lane) renew(ctx context.Context) (time.Time, error) {
 	ln.s.mu.Lock()
@@ -272,6 +283,11 @@ func (ln *lane) renew(ctx context.Context) (time.Time, error) {
 	if abandoned {
 		return time.Time{}, errAbandoned
 	}
+	done, err := ln.takeTurn(ctx)
+	if err != nil {
+		return time.Time{}, err
+	}
+	defer done()
 	ctx, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
 	c, err := ln.link.enter(ctx)
@@ -410,6 +426,11 @@ func (x *Session) State(ctx context.Context) ([]byte, error) {
 	if err := x.held(); err != nil {
 		return nil, err
 	}
+	done, err := x.ln.takeTurn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	c, err := x.ln.link.enter(ctx)
 	if err != nil {
 		return nil, x.ln.gone(err)
@@ -430,6 +451,11 @@ func (x *Session) SetState(ctx context.Context, state []byte) error {
 	if err := x.held(); err != nil {
 		return err
 	}
+	done, err := x.ln.takeTurn(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
 	c, err := x.ln.link.enter(ctx)
 	if err != nil {
 		return x.ln.gone(err)

@@ -271,13 +271,7 @@ func (w *worker) settle(h *held) error {
 	wait := 50 * time.Millisecond
 	copied := false
 	for {
-		g := h.guard()
-		left := s.tracker.Left(&g.lock)
-		if left <= 0 {
-			return s.tooLate(h)
-		}
-		// The lock is renewed meanwhile; the deadline is for answers that never come.
-		err := w.settleOnce(h, min(settleTime, max(left/2, 100*time.Millisecond)), &copied)
+		err := w.settleInTurn(life, h, &copied)
 		if err == nil {
 			return nil
 		}
@@ -293,6 +287,25 @@ func (w *worker) settle(h *held) error {
 		}
 		wait = min(2*wait, 2*time.Second)
 	}
+}
+
+// settleInTurn writes a settlement once, when nothing else is written about its session.
+func (w *worker) settleInTurn(life context.Context, h *held, copied *bool) error {
+	s := w.s
+	if h.lane != nil {
+		done, err := h.lane.takeTurn(life)
+		if err != nil {
+			return err
+		}
+		defer done()
+	}
+	g := h.guard()
+	left := s.tracker.Left(&g.lock)
+	if left <= 0 {
+		return s.tooLate(h)
+	}
+	// The lock is renewed meanwhile; the deadline is for answers that never come.
+	return w.settleOnce(h, min(settleTime, max(left/2, 100*time.Millisecond)), copied)
 }
 
 // tooLate says why a settlement was not written.
@@ -439,14 +452,8 @@ func (s *Subscriber) DeadLetter(ctx context.Context, d *eventflow.Delivery, f ev
 		return nil
 	}
 	h.busy = true // a renewal that fails now is no loss
-	left := s.tracker.Left(&h.guard().lock)
 	s.mu.Unlock()
-	if h.lane != nil {
-		left /= 2 // the session's renewal waits meanwhile
-	}
-	within, cancel := context.WithTimeout(ctx, min(settleTime, left))
-	err := h.tried(s.bury(within, h, f))
-	cancel()
+	err := h.tried(s.buryInTurn(ctx, h, f))
 
 	s.mu.Lock()
 	h.busy = false
@@ -483,6 +490,24 @@ func (s *Subscriber) DeadLetter(ctx context.Context, d *eventflow.Delivery, f ev
 }
 
 var errTwice = errors.New("called DeadLetter twice at once")
+
+// buryInTurn dead-letters a message when nothing else is written about its session.
+func (s *Subscriber) buryInTurn(ctx context.Context, h *held, f eventflow.Failure) error {
+	if h.lane != nil {
+		done, err := h.lane.takeTurn(ctx)
+		if err != nil {
+			return err
+		}
+		defer done()
+	}
+	left := s.tracker.Left(&h.guard().lock)
+	if h.lane != nil {
+		left /= 2 // the session's renewal waits meanwhile
+	}
+	ctx, cancel := context.WithTimeout(ctx, min(settleTime, left))
+	defer cancel()
+	return s.bury(ctx, h, f)
+}
 
 // bury dead-letters a message.
 func (s *Subscriber) bury(ctx context.Context, h *held, f eventflow.Failure) (err error) {
