@@ -18,7 +18,7 @@ import (
 )
 
 // apache gives the brokers of a real cluster by the name of a variable that scripts/with-servers kafka sets.
-func apache(t *testing.T, variable string) []string {
+func apache(t testing.TB, variable string) []string {
 	t.Helper()
 	v := os.Getenv(variable)
 	if v == "" {
@@ -31,7 +31,7 @@ func apache(t *testing.T, variable string) []string {
 }
 
 // apacheTopic makes a topic and its dead-letter topic with names of their own.
-func apacheTopic(t *testing.T, seeds []string, partitions int32) string {
+func apacheTopic(t testing.TB, seeds []string, partitions int32) string {
 	t.Helper()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(seeds...))
 	require.NoError(t, err)

@@ -1,6 +1,7 @@
 package kafka_test
 
 import (
+	"context"
 	"runtime/metrics"
 	"sync"
 	"sync/atomic"
@@ -13,9 +14,14 @@ import (
 // BenchmarkSleep runs flows that wait for 1 ms, as many at a time as a runner's default, on 1,000 keys, and gives their
 // throughput as a part of that of as many goroutines that do nothing else, before and after.
 func BenchmarkSleep(b *testing.B) {
-	seeds := serve(b, b.N, 1000)
+	x := backlog{seeds: serve(b, b.N, 1000), topic: "bench", n: b.N}
 	bare := sleepers(b.N)
-	measured(b, func() { consumeAll(b, seeds, b.N, func([]byte) { time.Sleep(nap) }, kafka.KeyLanes) })
+	measured(b, func() {
+		runAll(b, x, "bench", func(context.Context, []byte) error {
+			time.Sleep(nap)
+			return nil
+		}, kafka.KeyLanes)
+	})
 	bare += sleepers(b.N)
 	b.ReportMetric(float64(bare)/2/float64(b.Elapsed()), "of-bare")
 }
@@ -42,7 +48,7 @@ func sleepers(n int) time.Duration {
 // BenchmarkBacklog gives the most memory that was live while a backlog was consumed, which is to be the same for backlogs
 // of any size.
 func BenchmarkBacklog(b *testing.B) {
-	seeds := serve(b, b.N, 1000)
+	x := backlog{seeds: serve(b, b.N, 1000), topic: "bench", n: b.N}
 	done := make(chan struct{})
 	var most uint64
 	var watch sync.WaitGroup
@@ -60,7 +66,7 @@ func BenchmarkBacklog(b *testing.B) {
 			}
 		}
 	})
-	measured(b, func() { consumeAll(b, seeds, b.N, func([]byte) {}) })
+	measured(b, func() { runAll(b, x, "bench", func(context.Context, []byte) error { return nil }) })
 	close(done)
 	watch.Wait()
 	b.ReportMetric(float64(most)/(1<<20), "live-MiB")

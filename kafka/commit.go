@@ -12,9 +12,10 @@ import (
 	"github.com/eventflow-go/eventflow"
 )
 
-// The committer is a goroutine of each subscriber. It writes what is marked at once when that is half of what the runner
-// may hold, so that it is confirmed before the runner has to wait for it; soon when as much is marked as is still held; and
-// otherwise after a little while, so that slow flows share a commit.
+// The committer is a goroutine of each subscriber. It writes what is marked at once when that is most of what the runner may
+// hold, so that the runner does not wait for long, and not before: a commit costs both sides as much as dozens of events.
+// It writes soon when as much is marked as is still held; and otherwise after a little while, so that slow flows share a
+// commit.
 
 const (
 	commitLinger = 20 * time.Millisecond // at most, from the first mark to the commit
@@ -97,7 +98,11 @@ func (s *subscriber) commitNow() error {
 // many reports whether so much was marked since the last commit that a runner, which holds what is not confirmed, has to
 // wait soon. Where nobody is told of confirmations, nobody waits for them. The caller holds mu.
 func (s *subscriber) many() bool {
-	return s.listening.Settled != nil && s.marked >= max(s.room/2, 1)
+	most := s.room * 3 / 4
+	if s.open > s.room/4 { // what still runs leaves no room for so much
+		most = s.room / 2
+	}
+	return s.listening.Settled != nil && s.marked >= max(most, 1)
 }
 
 // wanted reports whether a record waits for its attempt to be committed. The caller holds mu.

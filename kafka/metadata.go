@@ -54,7 +54,8 @@ func (p *progress) encode(limit int) (text string, whole bool) {
 	for _, spans := range [][]span{p.done, nil} {
 		for n := len(p.attempts); ; n /= 2 {
 			if b := p.bytes(p.attempts[:n], spans); metadataSize(len(b)) <= limit {
-				return metadataMagic + base64.RawURLEncoding.EncodeToString(b), len(spans) == len(p.done)
+				text := append(make([]byte, 0, metadataSize(len(b))), metadataMagic...)
+				return string(base64.RawURLEncoding.AppendEncode(text, b)), len(spans) == len(p.done)
 			}
 			if n == 0 || len(spans) > 0 {
 				break
@@ -68,7 +69,7 @@ func (p *progress) encode(limit int) (text string, whole bool) {
 func metadataSize(n int) int { return len(metadataMagic) + base64.RawURLEncoding.EncodedLen(n) }
 
 func (p *progress) bytes(as []attempts, spans []span) []byte {
-	b := make([]byte, 4, 64)
+	b := make([]byte, 4, 48+3*len(spans))
 	b = append(b, p.topic[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(p.base))
 	b = binary.AppendUvarint(b, uint64(p.starts))
@@ -95,27 +96,29 @@ func appendSpans(b []byte, base int64, spans []span) []byte {
 	if len(spans) == 0 {
 		return append(b, noSpans)
 	}
-	runs := binary.AppendUvarint([]byte{runLengths}, uint64(len(spans)))
+	start := len(b)
+	b = binary.AppendUvarint(append(b, runLengths), uint64(len(spans)))
 	at := base
 	for _, s := range spans {
-		runs = binary.AppendUvarint(runs, uint64(s.from-at))
-		runs = binary.AppendUvarint(runs, uint64(s.to-s.from))
+		b = binary.AppendUvarint(b, uint64(s.from-at))
+		b = binary.AppendUvarint(b, uint64(s.to-s.from))
 		at = s.to
 	}
 	first, last := spans[0].from, spans[len(spans)-1].to
-	if (last-first)/8+8 >= int64(len(runs)) {
-		return append(b, runs...)
+	if (last-first)/8+8 >= int64(len(b)-start) {
+		return b
 	}
-	bits := make([]byte, (last-first+7)/8)
+	size := (last - first + 7) / 8
+	b = binary.AppendUvarint(append(b[:start], bitmap), uint64(first-base))
+	b = binary.AppendUvarint(b, uint64(size))
+	b = append(b, make([]byte, size)...)
+	bits := b[int64(len(b))-size:]
 	for _, s := range spans {
 		for o := s.from - first; o < s.to-first; o++ {
 			bits[o/8] |= 1 << (o % 8)
 		}
 	}
-	b = append(b, bitmap)
-	b = binary.AppendUvarint(b, uint64(first-base))
-	b = binary.AppendUvarint(b, uint64(len(bits)))
-	return append(b, bits...)
+	return b
 }
 
 // decodeProgress reads what encode has written. False: it is not ours, or damaged.

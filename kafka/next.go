@@ -247,6 +247,10 @@ func (s *subscriber) fault(ctx context.Context, p *partition, f *kgo.FetchPartit
 	}
 }
 
+// farBehind is how far a lane may fall behind what was handed over of others, as one with many records does when all give the
+// same part: the prefix stands still meanwhile, and what is run lies far apart. From there on it gives all that PerLane allows.
+const farBehind = 2 * keyLanes
+
 // take hands over what is ready, within the bounds: from each lane a part, so that none takes all.
 func (s *subscriber) take(want eventflow.Want) []*eventflow.Delivery {
 	if s.ready.n == 0 {
@@ -261,13 +265,13 @@ func (s *subscriber) take(want eventflow.Want) []*eventflow.Delivery {
 		l := s.ready.first
 		most := max(1, (want.Events-len(out)+s.ready.n-1)/s.ready.n)
 		s.ready.remove(l)
-		for range most {
+		for i := 0; len(out) < want.Events; i++ {
 			seq := l.head()
-			if seq == 0 || !s.admits(l, seq) {
+			if i >= most && (l.name == "" || s.perLane == 0 || seq+farBehind >= l.p.handed) || seq == 0 || !s.admits(l, seq) {
 				break
 			}
 			e := l.p.at(seq)
-			size := len(e.rec.Value)
+			size := int(e.value) // its record lies mostly in memory that no cache holds: see touch
 			if want.Bytes > 0 && bytes+size > want.Bytes && len(out) > 0 {
 				s.place(l)
 				return out
@@ -305,15 +309,17 @@ func (s *subscriber) placeAll() {
 // admits reports whether the head of a lane may be handed over now.
 func (s *subscriber) admits(l *lane, seq uint64) bool {
 	p := l.p
-	switch e := p.at(seq); {
-	case e.state != entryQueued, !p.started, p.leaving, p.fenced, s.suspended:
+	switch {
+	case !p.started, p.leaving, p.fenced, s.suspended:
+		return false
+	case len(l.back) > 0 && p.at(seq).state != entryQueued: // what was never handed over is queued, and need not be looked at
 		return false
 	case l.name != "" && (s.perLane > 0 && l.held >= s.perLane || !l.deaf.IsZero() && time.Now().Before(l.deaf)):
 		return false
 	case p.full && seq > p.handed: // no more out of order than its commits can tell
 		return false
 	case p.prefix < p.until:
-		return p.alone(seq, e)
+		return p.alone(seq, p.at(seq))
 	}
 	return true
 }

@@ -126,7 +126,7 @@ func (p *partition) handOver(l *lane, seq uint64, e *entry, until time.Time) *ev
 	if e.d != nil {
 		d.Event = e.d.Event
 	} else {
-		p.s.fresh = append(p.s.fresh, reading{e.rec, p.origin, &d.Event})
+		p.s.fresh = append(p.s.fresh, reading{e.rec, e.offset, p.origin, &d.Event})
 	}
 	e.receives++
 	d.Lane, d.Attempts, d.Receives = l.name, int(e.attempts), int(e.receives)

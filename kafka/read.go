@@ -9,6 +9,7 @@ import (
 // reading is a record whose event is to be made.
 type reading struct {
 	rec    *kgo.Record
+	offset int64
 	origin *origin
 	ev     *eventflow.Event
 }
@@ -25,7 +26,7 @@ func (s *subscriber) read(rs []reading) {
 		for i := range rs[:n] {
 			r := &rs[i]
 			if !fromFields(r.rec, r.origin, r.ev) {
-				text = r.origin.appendID(text, r.rec.Offset)
+				text = r.origin.appendID(text, r.offset)
 			}
 			ends[i] = len(text)
 		}
@@ -42,10 +43,14 @@ func (s *subscriber) read(rs []reading) {
 	}
 }
 
-// touch reads the first byte of each key. What was fetched lies mostly in memory that no cache holds any more; read side
-// by side, the keys are fetched together, while made to strings one by one each would be waited for.
+// touch reads the ends of what read needs of each record, and the first byte of each key. What was fetched lies mostly in
+// memory that no cache holds any more; read side by side, it is fetched together, while record by record each would be
+// waited for.
 func touch(rs []reading) (read byte) {
 	for i := range rs {
+		if !rs[i].rec.Timestamp.IsZero() {
+			read++
+		}
 		if key := rs[i].rec.Key; len(key) > 0 {
 			read |= key[0]
 		}

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"math"
+	"math/bits"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -12,8 +13,9 @@ import (
 // the one below which everything is. Contiguity is over the records that came, not over offsets, since compaction and
 // transactions leave gaps. Records are named by their sequence number, from 1, which never repeats in one assignment.
 type tracker struct {
-	ring []entry // a power of two
-	head uint64  // the first that is in it, and not settled unless the ring is empty
+	ring []entry  // a power of two
+	bits []uint64 // of the ring: those that are settled
+	head uint64   // the first that is in it, and not settled unless the ring is empty
 	n    int
 
 	prefix   int64 // all below it is settled
@@ -21,6 +23,8 @@ type tracker struct {
 	position int64 // behind the last record that came
 	past     []span
 	failed   []attempts // of what has not come yet, as past: from an earlier consumer's commit, in order
+
+	spans []span // of progress, to be used again
 
 	counted  int    // entries that have attempts, or whose run is under way one at a time
 	lastDone uint64 // the last that was settled out of order
@@ -34,7 +38,8 @@ type entry struct {
 	lane     *lane
 	offset   int64
 	next     uint64 // behind it in its lane's queue
-	size     int32
+	size     int32  // of all that it holds
+	value    int32  // of its value alone
 	epoch    int32
 	attempts uint16
 	receives uint16
@@ -105,7 +110,7 @@ func (t *tracker) add(r *kgo.Record) (uint64, *entry, bool) {
 		t.settle(seq, e)
 		return 0, nil, false
 	}
-	e.rec, e.size = r, recordSize(r)
+	e.rec, e.size, e.value = r, recordSize(r), int32(min(len(r.Value), math.MaxInt32))
 	return seq, e, true
 }
 
@@ -120,12 +125,41 @@ func recordSize(r *kgo.Record) int32 {
 }
 
 func (t *tracker) grow() {
-	ring := make([]entry, max(64, 2*len(t.ring)))
+	old := *t
+	t.ring = make([]entry, max(wordBits, 2*len(t.ring)))
+	t.bits = make([]uint64, len(t.ring)/wordBits)
 	for i := range uint64(t.n) {
 		seq := t.head + i
-		ring[seq&uint64(len(ring)-1)] = *t.at(seq)
+		if *t.at(seq) = *old.at(seq); t.at(seq).state == entryDone {
+			word, bit := t.mask(seq)
+			*word |= bit
+		}
 	}
-	t.ring = ring
+}
+
+const wordBits = 64
+
+// mask is where bits tell of seq.
+func (t *tracker) mask(seq uint64) (word *uint64, bit uint64) {
+	i := seq & uint64(len(t.ring)-1)
+	return &t.bits[i/wordBits], 1 << (i % wordBits)
+}
+
+// find gives the first from seq to last that is settled, or that is not; last+1: none. A partition whose keys wait for
+// each other has thousands behind its prefix, and each commit asks for them.
+func (t *tracker) find(seq, last uint64, settled bool) uint64 {
+	for seq <= last {
+		i := seq & uint64(len(t.ring)-1)
+		w := t.bits[i/wordBits]
+		if !settled {
+			w = ^w
+		}
+		if w >>= i % wordBits; w != 0 {
+			return min(seq+uint64(bits.TrailingZeros64(w)), last+1)
+		}
+		seq += wordBits - i%wordBits
+	}
+	return last + 1
 }
 
 // settle notes that a record is done and moves the prefix over what is settled now.
@@ -134,7 +168,8 @@ func (t *tracker) settle(seq uint64, e *entry) {
 		t.counted--
 	}
 	*e = entry{offset: e.offset, epoch: e.epoch, state: entryDone}
-	if seq != t.head {
+	word, bit := t.mask(seq)
+	if *word |= bit; seq != t.head {
 		t.lastDone = max(t.lastDone, seq)
 		return
 	}
@@ -144,6 +179,8 @@ func (t *tracker) settle(seq uint64, e *entry) {
 			break
 		}
 		t.prefix, t.epoch = e.offset+1, e.epoch
+		word, bit = t.mask(t.head)
+		*word &^= bit
 		t.head++
 		t.n--
 	}
@@ -176,29 +213,29 @@ func (t *tracker) mark(e *entry, s soleState) {
 	e.sole = s
 }
 
-// progress gives what a commit may say beyond the prefix. A run that is under way alone is an attempt already, unless
-// the consumer ends cleanly: if its process dies, nobody could note it then.
+// progress gives what a commit may say beyond the prefix; the spans are valid until the next call. A run that is under way
+// alone is an attempt already, unless the consumer ends cleanly: if its process dies, nobody could note it then.
 func (t *tracker) progress(clean bool) (done []span, failed []attempts) {
-	last := t.lastDone
-	if t.counted > 0 {
-		last = t.head + uint64(t.n) - 1
+	done = t.spans[:0]
+	// Neighbours that came one after the other are one span, whatever was compacted away between them.
+	last := min(t.lastDone, t.head+uint64(t.n)-1)
+	for seq := t.find(t.head, last, true); seq <= last; {
+		behind := t.find(seq, last, false)
+		done = append(done, span{t.at(seq).offset, t.at(behind-1).offset + 1})
+		seq = t.find(behind, last, true)
 	}
-	for seq := t.head; seq <= last && t.has(seq); seq++ {
+	for seq, left := t.head, t.counted; left > 0 && t.has(seq); seq++ {
 		e := t.at(seq)
-		if n := int(e.attempts); e.state != entryDone {
-			if e.sole != soleNone && !clean {
-				n = min(n+1, math.MaxUint16)
-			}
-			if n > 0 {
-				failed = append(failed, attempts{e.offset, n})
-			}
+		if e.attempts == 0 && e.sole == soleNone {
 			continue
 		}
-		// Neighbours that came one after the other are one span, whatever was compacted away between them.
-		if before := seq - 1; len(done) > 0 && t.has(before) && t.at(before).state == entryDone {
-			done[len(done)-1].to = e.offset + 1
-		} else {
-			done = append(done, span{e.offset, e.offset + 1})
+		left--
+		n := int(e.attempts)
+		if e.sole != soleNone && !clean {
+			n = min(n+1, math.MaxUint16)
+		}
+		if n > 0 {
+			failed = append(failed, attempts{e.offset, n})
 		}
 	}
 	for _, s := range t.past { // not reached yet
@@ -215,5 +252,6 @@ func (t *tracker) progress(clean bool) (done []span, failed []attempts) {
 			failed = append(failed, a)
 		}
 	}
+	t.spans = done
 	return done, failed
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -114,7 +115,7 @@ func (x *transactor) plan() ([]share, error) {
 		}
 		t := p.tracker // as it will be: the real one learns of it when the transaction has ended
 		x.scratch = append(x.scratch[:0], p.ring...)
-		t.ring = x.scratch
+		t.ring, t.bits = x.scratch, slices.Clone(p.bits)
 		for _, seq := range seqs {
 			t.settle(seq, t.at(seq))
 		}
