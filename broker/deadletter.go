@@ -119,7 +119,7 @@ func (m *Memory) Redrive(topic string) (int, error) {
 		sl.redrive = int32(dl.Redrive) + 1
 		d := g.delivery()
 		d.Event = dl.Event
-		g.enqueue(i, sl, d, dl.size)
+		g.enqueue(i, sl, d, nil, 0, dl.size)
 		g.count.redriven++
 		t.deadBytes -= dl.size
 		n++

@@ -50,23 +50,23 @@ func newGroup(t *topic, name string) *group {
 	return &group{t: t, name: name, slots: slots{free: none}, main: newFIFO(), again: newFIFO()}
 }
 
-// add puts a new event at the end.
-func (g *group) add(ev *eventflow.Event, id string, now time.Time, size int) {
+// add puts a new event at the end, as d. It is the n-th of those whose lanes f looked for, if there is an f.
+func (g *group) add(d *eventflow.Delivery, f *found, n, size int) {
 	i, s := g.slots.take()
-	d := g.delivery()
+	g.count.published++
+	g.enqueue(i, s, d, f, n, size)
+}
+
+// fill makes ev, with that ID, what d delivers.
+func (t *topic) fill(d *eventflow.Delivery, ev *eventflow.Event, id string) {
 	d.Event = *ev
 	d.Event.ID = id
 	// Whoever appends to these must not write into what other deliveries of the event share.
 	d.Event.Attributes = slices.Clip(ev.Attributes)
 	d.Event.Data = slices.Clip(ev.Data)
 	if ev.Source == "" {
-		d.Event.Source = g.t.source
+		d.Event.Source = t.source
 	}
-	if ev.Time.IsZero() {
-		d.Event.Time = now
-	}
-	g.count.published++
-	g.enqueue(i, s, d, size)
 }
 
 // delivery gives a new one. One allocation makes several, and one that is kept keeps its neighbours.
@@ -81,7 +81,7 @@ func (g *group) delivery() *eventflow.Delivery {
 
 const slabSize = 32
 
-func (g *group) enqueue(i int32, s *slot, d *eventflow.Delivery, size int) {
+func (g *group) enqueue(i int32, s *slot, d *eventflow.Delivery, f *found, n, size int) {
 	g.seq++
 	s.d = d
 	s.seq = g.seq
@@ -89,7 +89,7 @@ func (g *group) enqueue(i int32, s *slot, d *eventflow.Delivery, size int) {
 	s.state = slotQueued
 	if d.Event.Key != "" {
 		d.Lane = d.Event.Key
-		s.lane = g.lanes.enter(d.Lane)
+		s.lane = g.lanes.enter(d.Lane, f, n)
 	}
 	g.main.push(&g.slots, i, s)
 	g.queued++

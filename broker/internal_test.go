@@ -2,6 +2,7 @@ package broker
 
 import (
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strconv"
 	"testing"
@@ -74,8 +75,46 @@ func TestSlotsAndLanesAreUsedAgain(t *testing.T) {
 	g = through(t, NewMemory(), 1000, func(i int) string { return strconv.Itoa(i % 7) })
 	require.Len(t, g.lanes.byKey, 7)
 	require.Equal(t, 7, g.lanes.idle.n)
-	g.lanes.enter("3")
+	g.lanes.enter("3", nil, 0)
 	require.Equal(t, 6, g.lanes.idle.n, "one that is used again is not idle")
+}
+
+func TestLaneThatWasFoundAndGivenToAnotherKeyIsNotUsed(t *testing.T) {
+	t.Parallel()
+	var (
+		ls lanes
+		f  found
+	)
+	was := ls.enter("a", nil, 0)
+	ls.exit(was)
+	ls.find(&f, []eventflow.Event{{Key: "a"}, {Key: "b"}, {}})
+	require.Same(t, was, f.lanes[0])
+	require.Nil(t, f.lanes[1])
+	require.Same(t, was, ls.enter("a", &f, 0))
+	b := ls.enter("b", &f, 1)
+	require.Same(t, b, ls.byKey["b"], "the same Publish may have several events of a new key")
+	require.Same(t, b, ls.enter("b", &f, 1))
+	ls.exit(was)
+	for i := range maxIdleLanes {
+		ls.exit(ls.enter(strconv.Itoa(i), nil, 0))
+	}
+	other := ls.enter("other", nil, 0)
+	require.Same(t, was, other, "its record is used again")
+	l := ls.enter("a", &f, 0)
+	require.NotSame(t, other, l)
+	require.Equal(t, "a", l.key)
+	require.Equal(t, 1, int(l.live))
+}
+
+func TestLaneIsWrittenInOneCacheLine(t *testing.T) {
+	t.Parallel()
+	if strconv.IntSize != 64 {
+		t.Skip("it is laid out for pointers of 64 bits")
+	}
+	l := reflect.TypeFor[lane]()
+	require.EqualValues(t, 128, l.Size())
+	key, _ := l.FieldByName("key")
+	require.EqualValues(t, 64, key.Offset)
 }
 
 func TestSettledEventIsLetGo(t *testing.T) {

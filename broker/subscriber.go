@@ -143,7 +143,7 @@ func (s *subscriber) Next(ctx context.Context, want eventflow.Want) ([]*eventflo
 }
 
 // roomFor reports whether s may hold one more of a lane.
-func (s *subscriber) roomFor(l *lane) bool { return s.perLane == 0 || l.held < s.perLane }
+func (s *subscriber) roomFor(l *lane) bool { return s.perLane == 0 || int(l.held) < s.perLane }
 
 // Settle confirms at once: there is nobody to wait for.
 func (s *subscriber) Settle(ds []*eventflow.Delivery, st eventflow.Settlement) {

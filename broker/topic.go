@@ -17,6 +17,7 @@ type topic struct {
 	m      *Memory
 	name   string
 	source string // of events that have none
+	first  *group // of groups, always
 
 	mu     sync.Mutex // guards what follows, and the groups with their slots and lanes
 	closed bool
@@ -38,7 +39,8 @@ type turn struct{ wake chan struct{} }
 
 func newTopic(m *Memory, name string) *topic {
 	t := &topic{m: m, name: name, source: trigger(name, "")}
-	t.groups = []*group{newGroup(t, "")}
+	t.first = newGroup(t, "")
+	t.groups = []*group{t.first}
 	return t
 }
 
@@ -46,8 +48,8 @@ func newTopic(m *Memory, name string) *topic {
 func (t *topic) group(name string) *group {
 	if !t.adopted {
 		t.adopted = true
-		t.groups[0].name = name
-		return t.groups[0]
+		t.first.name = name
+		return t.first
 	}
 	if g := t.find(name); g != nil {
 		return g
@@ -66,10 +68,42 @@ func (t *topic) find(name string) *group {
 	return nil
 }
 
+// ahead is what publish does for its first events before it takes the lock: consumers would wait for that meanwhile.
+type ahead struct {
+	found found // in the first group
+	slabs [mostAhead / slabSize][]eventflow.Delivery
+	n     int
+}
+
+const (
+	fewEvents = 4  // below it is not worth it
+	mostAhead = 64 // a multiple of slabSize
+)
+
 // publish takes the events one after another and waits where there is no room.
 func (t *topic) publish(ctx context.Context, p *publisher, evs []eventflow.Event) error {
 	ids := idBlock{m: t.m}
-	if evs[0].ID == "" {
+	if len(evs) < fewEvents {
+		return t.accept(ctx, p, evs, &ids, nil)
+	}
+	var a ahead
+	a.n = min(len(evs), mostAhead)
+	t.first.lanes.find(&a.found, evs[:a.n])
+	for i := range a.n {
+		if i%slabSize == 0 {
+			a.slabs[i/slabSize] = make([]eventflow.Delivery, min(a.n-i, slabSize))
+		}
+		t.fill(a.delivery(i), &evs[i], ids.of(evs, i))
+	}
+	return t.accept(ctx, p, evs, &ids, &a)
+}
+
+// delivery is what the i-th event is handed over as.
+func (a *ahead) delivery(i int) *eventflow.Delivery { return &a.slabs[i/slabSize][i%slabSize] }
+
+// accept is publish with what was done ahead, if anything was.
+func (t *topic) accept(ctx context.Context, p *publisher, evs []eventflow.Event, ids *idBlock, a *ahead) error {
+	if a == nil && evs[0].ID == "" {
 		ids.fill(len(evs)) // outside the lock
 	}
 	var (
@@ -116,17 +150,24 @@ func (t *topic) publish(ctx context.Context, p *publisher, evs []eventflow.Event
 				break
 			}
 		}
-		if ev.Time.IsZero() && now.IsZero() {
-			now = time.Now()
-		}
-		id := ev.ID
-		if id == "" {
-			id = ids.next(len(evs) - i)
-		}
 		t.taken++
-		for _, g := range t.groups {
-			g.add(ev, id, now, size)
+		var (
+			d *eventflow.Delivery
+			f *found
+		)
+		if a != nil && i < a.n {
+			d, f = a.delivery(i), &a.found
+		} else {
+			d = t.first.delivery()
+			t.fill(d, ev, ids.of(evs, i))
 		}
+		if d.Event.Time.IsZero() {
+			if now.IsZero() {
+				now = time.Now()
+			}
+			d.Event.Time = now
+		}
+		t.add(d, f, i, size)
 		added = true
 	}
 	if added {
@@ -138,6 +179,16 @@ func (t *topic) publish(ctx context.Context, p *publisher, evs []eventflow.Event
 		return &eventflow.PublishError{Failed: failed}
 	}
 	return nil
+}
+
+// add puts an event at the end of each group, as d in the first, where f may have found its lane. The caller holds the lock.
+func (t *topic) add(d *eventflow.Delivery, f *found, i, size int) {
+	for _, g := range t.groups[1:] {
+		other := g.delivery()
+		other.Event = d.Event
+		g.add(other, nil, 0, size)
+	}
+	t.first.add(d, f, i, size)
 }
 
 // published ends a Publish. The caller holds the lock.
@@ -284,6 +335,14 @@ type idBlock struct {
 
 // idDigits keeps IDs in their order as texts, for the first ten thousand million of a broker.
 const idDigits = 10
+
+// of gives the ID of the event, a new one when it has none.
+func (b *idBlock) of(evs []eventflow.Event, i int) string {
+	if id := evs[i].ID; id != "" {
+		return id
+	}
+	return b.next(len(evs) - i)
+}
 
 func (b *idBlock) next(left int) string {
 	if b.block == "" {

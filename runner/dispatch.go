@@ -22,7 +22,7 @@ func (r *FlowRunner) push(s *source, ds []*eventflow.Delivery) (back []*task) {
 	if r.c.batchWait > 0 {
 		now = time.Now()
 	}
-	for _, d := range ds {
+	for i, d := range ds {
 		s.held += len(d.Event.Data)
 		t := r.newTask()
 		r.seq++
@@ -31,7 +31,10 @@ func (r *FlowRunner) push(s *source, ds []*eventflow.Delivery) (back []*task) {
 		if t.key.ID == "" {
 			t.key.ID = r.anonymous()
 		}
-		if t.lane = s.lane(d.Lane); t.lane != nil && t.lane.back > s.asked {
+		if t.lane = s.found[i]; t.lane == nil && d.Lane != "" {
+			t.lane = s.newLane(d.Lane)
+		}
+		if t.lane != nil && t.lane.back > s.asked {
 			t.verdict = verdict{turn: turnUnrun, reason: reasonRetry}
 			back = append(back, t)
 			continue
@@ -51,21 +54,29 @@ func (r *FlowRunner) keyOf(s *source, d *eventflow.Delivery) eventflow.Key {
 	return k
 }
 
-// lane gives the lane of that name, nil for an event that is a lane of its own.
-func (s *source) lane(name string) *lane {
-	switch {
-	case name == "":
-		return nil
-	case s.last != nil && s.last.name == name:
-		return s.last
+// find looks for the lanes of what was received. It is for the receiver, without the lock: nobody else changes the map,
+// and workers would wait for the lock meanwhile.
+func (s *source) find(ds []*eventflow.Delivery) {
+	s.found = s.found[:0]
+	var l *lane
+	for _, d := range ds {
+		if d.Lane == "" {
+			l = nil
+		} else if l == nil || l.name != d.Lane { // neighbours often share one
+			if l = s.lanes[d.Lane]; l != nil {
+				l.used = true
+			}
+		}
+		s.found = append(s.found, l)
 	}
+}
+
+// newLane gives the lane of a name that find did not know; the one before may have brought it.
+func (s *source) newLane(name string) *lane {
 	l := s.lanes[name]
 	if l == nil {
-		l = &lane{name: name, src: s}
+		l = &lane{name: name, src: s, used: true}
 		s.lanes[name] = l
-	}
-	if s.last = l; !l.used {
-		l.used = true
 	}
 	return l
 }
@@ -79,7 +90,6 @@ func (s *source) sweepLanes() {
 		}
 		l.used = false
 	}
-	s.last = nil
 }
 
 // enqueue puts a task where a worker finds it.

@@ -44,6 +44,7 @@ func (r *FlowRunner) receiveAll(ctx context.Context, s *source) error {
 		}
 		ds, err := s.clock.Next(next, want)
 		var back []*task
+		s.find(ds)
 		r.mu.Lock()
 		paused, stopping := s.paused, r.stopping
 		switch {

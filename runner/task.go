@@ -92,17 +92,22 @@ type pendingPublish struct {
 }
 
 // lane is the unit of order: its tasks run one after another. It is guarded by FlowRunner.mu.
+//
+// The receiver and a worker, on cores of their own, hand its record to each other with every event: what they write is in
+// its first 64 bytes, and its size makes the allocator begin it on a multiple of 64.
 type lane struct {
-	name       string
-	src        *source
 	head, tail *task
+	src        *source
 	n          int          // tasks between head and tail
 	busy       int          // chunks that have it and tasks of it that wait: above 0 nothing of it may start
-	queued     bool         // it stands in its source's ready queue
-	timed, due bool         // of a batch flow: waits for more events, and has waited long enough
 	cut        atomic.Int64 // the newest task that there was when its head was last handed back: all up to it follow
 	back       int64        // the source's hand-back that emptied it last
-	used       bool         // since the last sweep of idle lanes
+	queued     bool         // it stands in its source's ready queue
+	timed, due bool         // of a batch flow: waits for more events, and has waited long enough
+	used       bool         // since the last sweep of idle lanes; its receiver's
+
+	name string
+	_    [48]byte
 }
 
 func (l *lane) pushBack(t *task) {

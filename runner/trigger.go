@@ -20,11 +20,12 @@ type source struct {
 	confirms bool              // a Subscriber: it tells when settlements are confirmed
 	probe    probe
 
+	found []*lane // its receiver's: the lanes of what it has just received, nil where there is none yet
+
 	// Guarded by FlowRunner.mu.
 	ready    deque[ready]
-	lanes    map[string]*lane
-	loose    *lane // of a batch flow: the events that are lanes of their own
-	last     *lane // of the event before: neighbours often share one
+	lanes    map[string]*lane // changed by its receiver only, which therefore reads it without the lock
+	loose    *lane            // of a batch flow: the events that are lanes of their own
 	inFlight int
 	held     int   // bytes of payload
 	credit   int   // of the weighted round robin
