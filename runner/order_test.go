@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sort"
 	"sync"
 	"testing"
@@ -336,5 +337,55 @@ func TestNothingBehindALostHeadThatIsBackOvertakesItsNeighbours(t *testing.T) {
 		require.NoError(t, stop())
 		got := rec.list()
 		require.NotEqual(t, "[1 4]", fmt.Sprint(got[:2]), "of %v; %v", got, h.log[200:])
+	})
+}
+
+// lateHand is one whose Next gives what it had taken, though its context has ended meanwhile.
+type lateHand struct{ *hand }
+
+func (h lateHand) Next(ctx context.Context, _ eventflow.Want) ([]*eventflow.Delivery, error) {
+	select {
+	case ds := <-h.give:
+		return ds, nil
+	case <-time.After(time.Second):
+		return nil, ctx.Err()
+	}
+}
+
+// lateNumber is a payload; what begins with 9 does not fit, which is found out when the gate opens.
+type lateNumber string
+
+var lateGate = make(chan struct{})
+
+func (n *lateNumber) UnmarshalJSON(b []byte) error {
+	if *n = lateNumber(b); b[0] == '9' {
+		<-lateGate
+		return errors.New("nine")
+	}
+	return nil
+}
+
+// What a pause hands back of a lane comes before what the broker had handed over behind it.
+func TestALaneThatAPauseHandedBackIsNotOvertaken(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		lateGate = make(chan struct{})
+		h, rec := &hand{give: make(chan []*eventflow.Delivery)}, &recorder{}
+		f := eventflow.NewSink("f", func(_ context.Context, n lateNumber) error {
+			rec.note(string(n))
+			return nil
+		})
+		r := setup(t).new(f, runner.On(lateHand{h}, runner.Named("h")), runner.PauseAfterDecodeFailures(1), runner.MaxRuns(2), runner.FireSlots(1))
+		stop := (&bundle{t: t}).listen(r)
+		h.give <- slices.Concat(h.deliveries("x", "91"), h.deliveries("y", "92"), h.deliveries("k", "1", "2"))
+		synctest.Wait()
+		close(lateGate)
+		synctest.Wait()
+		h.give <- h.deliveries("k", "3")
+		synctest.Wait()
+		h.give <- h.deliveries("k", "1", "2", "3")
+		synctest.Wait()
+		require.NoError(t, stop())
+		require.Equal(t, []string{"1", "2", "3"}, rec.list(), h.log)
 	})
 }

@@ -107,8 +107,12 @@ func (r *FlowRunner) takeBack(s *source, reason string) (out []*task) {
 		e.t.verdict = verdict{turn: turnUnrun, reason: reason}
 		out = append(out, e.t)
 	}
+	s.backs++
 	for _, l := range s.lanes {
-		out = r.drain(l, reason, out)
+		if l.head != nil {
+			out = r.drain(l, reason, out)
+			l.back = s.backs // what the broker handed over before it has these again goes back too: see push
+		}
 	}
 	if s.loose != nil {
 		out = r.drain(s.loose, reason, out)
