@@ -157,7 +157,7 @@ func (r *FlowRunner) take(c *chunk) bool {
 	if s == nil {
 		return false
 	}
-	c.src = s
+	c.src, c.group = s, &s.group
 	most := r.chunkSize()
 	for len(c.tasks) < most && s.ready.len() > 0 {
 		if t := s.ready.ring[s.ready.head].t; t != nil && (t.stage != stageRun || t.solo) && len(c.tasks) > 0 {

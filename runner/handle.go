@@ -113,7 +113,16 @@ func (r *FlowRunner) handleTo(ctx context.Context, t *task, res *Result) {
 	})
 	defer unhook()
 	c := &chunk{tasks: []*task{t}, base: ctx, io: io, asking: ctx, stop: ctx.Done(), direct: true}
-	c.batch = r.flow.IsBatch() && t.d != nil
+	if c.batch = r.flow.IsBatch() && t.d != nil; t.d != nil && !c.batch {
+		lone := &struct {
+			group   runGroup
+			context [1]runContext
+		}{group: runGroup{r: r, parent: ctx}}
+		c.group, c.contexts = &lone.group, lone.context[:]
+		r.mu.Lock()
+		r.arm(c)
+		r.unlock()
+	}
 	if t.fire != nil {
 		c.stir = t.fire.stir
 	}

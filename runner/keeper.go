@@ -159,11 +159,12 @@ func (r *FlowRunner) renewDue() time.Duration {
 	return wait
 }
 
-// fenceOff takes from a task the right to publish, finish and settle, and cancels its run.
+// fenceOff takes from a task the right to publish, finish and settle, and cancels its run. The caller holds
+// FlowRunner.mu.
 func (r *FlowRunner) fenceOff(t *task, cause error) {
 	t.fenced.Store(true)
-	if rc := t.rc.Load(); rc != nil {
-		rc.cancel(cause)
+	if t.rc != nil {
+		t.rc.cancel(cause)
 	}
 }
 

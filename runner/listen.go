@@ -74,6 +74,7 @@ func (r *FlowRunner) prepare(lasting context.Context) (cancelIO context.CancelFu
 	for _, s := range r.c.sources {
 		s.room = make(chan struct{}, 1)
 		s.lanes = map[string]*lane{}
+		s.group = runGroup{r: r, src: s, parent: r.base}
 		if r.flow.IsBatch() {
 			s.loose = &lane{src: s}
 		}

@@ -209,8 +209,8 @@ func (r *FlowRunner) lost(ds []*eventflow.Delivery, err error) {
 	defer r.unlock()
 	for _, t := range r.tasks {
 		if t.d != nil && gone[t.d] {
-			if rc := t.rc.Load(); rc != nil {
-				rc.cancel(causeOfLoss(err))
+			if t.rc != nil {
+				t.rc.cancel(causeOfLoss(err))
 			}
 		}
 	}

@@ -27,43 +27,52 @@ func (e *PanicError) Error() string {
 
 // runOne runs the flow for one task and gives it a verdict.
 func (r *FlowRunner) runOne(c *chunk, t *task) {
-	rc := &runContext{parent: c.base}
-	if t.d != nil {
-		rc.run.Init(r.flow, t.key, &t.d.Event)
-	} else {
-		rc.run.Init(r.flow, t.key)
-		rc.run.Fire = &t.fire.Fire
-	}
 	t.tried = t.failed() + 1
-	rc.run.Attempt = t.tried
+	rc, run := t.rc, &c.scratch
+	if t.d == nil {
+		rc, run = r.fireRun(c, t)
+	} else {
+		rc.source, rc.id, rc.attempt = t.key.Source, t.key.ID, t.tried
+	}
 	if !r.admit(t, rc) {
 		return
 	}
+	if t.d == nil {
+		run.Attempt, run.Fence, run.Deadline = t.tried, rc.fence, rc.deadline
+	} else {
+		rc.tell(run)
+	}
 	before := len(c.out)
-	out, err := r.call(c, t, rc)
+	out, err := r.call(c, t, rc, run)
 	if cause := rc.end(); cause != nil && err != nil {
 		t.verdict = r.cancelled(t, cause, err)
 		return
 	}
-	t.verdict = r.judge(t, rc.run.Attempt, err)
+	t.verdict = r.judge(t, t.tried, err)
 	t.verdict.started = c.start
 	if t.verdict.outcome == eventflow.Succeeded && len(out) > before {
 		c.out, t.out = out, out[before:len(out):len(out)]
 	}
 }
 
+// fireRun makes the run of a fire and its context.
+func (r *FlowRunner) fireRun(c *chunk, t *task) (*runContext, *eventflow.Run) {
+	w := r.newWholeRun(c.base)
+	w.run.Init(r.flow, t.key)
+	w.run.Fire = &t.fire.Fire
+	r.useCodecs(&w.run, nil)
+	r.mu.Lock()
+	t.rc = &w.runContext
+	r.unlock()
+	return &w.runContext, &w.run
+}
+
 // admit does what is due right before a run. It gives false when the run must not start.
 func (r *FlowRunner) admit(t *task, rc *runContext) bool {
-	rc.run.Fence = t.claim.Fence
-	if t.src != nil && t.src.codecs != nil {
-		rc.run.UseCodecs(t.src.codecs)
-	} else if r.codecs != nil {
-		rc.run.UseCodecs(r.codecs)
-	}
+	rc.fence = t.claim.Fence
 	if r.c.timeout > 0 {
-		rc.run.Deadline = time.Now().Add(r.c.timeout)
+		rc.deadline = time.Now().Add(r.c.timeout)
 	}
-	t.rc.Store(rc)
 	if !t.open() { // asked after rc is visible: a lock that goes from now on cancels it
 		t.verdict = handBack(reasonLost, 0)
 		return false
@@ -105,7 +114,7 @@ var errDied = errors.New("runner: the processes of its attempts died")
 var errFiltered = eventflow.Skip(reasonFilter)
 
 // call calls the flow and turns a panic into an error. On a Goexit it leaves with the verdict set: see worker.
-func (r *FlowRunner) call(c *chunk, t *task, rc *runContext) (out []eventflow.Event, err error) {
+func (r *FlowRunner) call(c *chunk, t *task, rc *runContext, run *eventflow.Run) (out []eventflow.Event, err error) {
 	returned := false
 	defer func() {
 		if returned {
@@ -117,12 +126,12 @@ func (r *FlowRunner) call(c *chunk, t *task, rc *runContext) (out []eventflow.Ev
 			return
 		}
 		rc.end()
-		t.verdict = r.judge(t, rc.run.Attempt, &PanicError{Stack: debug.Stack()})
+		t.verdict = r.judge(t, t.tried, &PanicError{Stack: debug.Stack()})
 	}()
 	if t.src != nil && t.src.filter != nil && !t.src.filter(t.event()) {
 		out, err = c.out, errFiltered
 	} else {
-		out, err = r.flow.Call(rc, &rc.run, c.out)
+		out, err = r.flow.Call(rc, run, c.out)
 	}
 	returned = true
 	return out, err
@@ -220,7 +229,13 @@ func (r *FlowRunner) giveUpUnrun(t *task, reason string, err error) verdict {
 func (r *FlowRunner) runBatch(c *chunk) {
 	first := c.run[0]
 	c.current = first
-	rc := &runContext{parent: c.base}
+	w := r.newWholeRun(c.base)
+	rc := &w.runContext
+	r.mu.Lock()
+	for _, t := range c.run {
+		t.rc = rc
+	}
+	r.unlock()
 	var events []*eventflow.Event
 	open, attempt := c.run[:0:0], 0
 	turnedAway := false // the lane's head was: what is behind it must not overtake it
@@ -244,16 +259,11 @@ func (r *FlowRunner) runBatch(c *chunk) {
 	if len(open) == 0 {
 		return
 	}
-	deadline, fence := rc.run.Deadline, rc.run.Fence
-	rc.run.Init(r.flow, open[0].key, events...)
-	rc.run.Attempt, rc.run.Deadline, rc.run.Fence = attempt, deadline, fence
-	if src := open[0].src; src != nil && src.codecs != nil {
-		rc.run.UseCodecs(src.codecs)
-	} else if r.codecs != nil {
-		rc.run.UseCodecs(r.codecs)
-	}
+	w.run.Init(r.flow, open[0].key, events...)
+	w.run.Attempt, w.run.Deadline, w.run.Fence = attempt, rc.deadline, rc.fence
+	r.useCodecs(&w.run, open[0].src)
 	before := len(c.out)
-	out, err := r.callBatch(c, rc, open)
+	out, err := r.callBatch(c, w, open)
 	cause := rc.end()
 	if cause != nil && err != nil {
 		r.cancelledBatch(c, open, cause, err)
@@ -353,7 +363,7 @@ func definite(err error) bool {
 }
 
 // callBatch is call for a batch: a Goexit leaves with the verdicts of open set.
-func (r *FlowRunner) callBatch(c *chunk, rc *runContext, open []*task) (out []eventflow.Event, err error) {
+func (r *FlowRunner) callBatch(c *chunk, w *wholeRun, open []*task) (out []eventflow.Event, err error) {
 	returned := false
 	defer func() {
 		if returned {
@@ -364,10 +374,10 @@ func (r *FlowRunner) callBatch(c *chunk, rc *runContext, open []*task) (out []ev
 			err = &PanicError{Value: p, Stack: debug.Stack()}
 			return
 		}
-		rc.end()
+		w.end()
 		r.judgeBatch(c, open, &PanicError{Stack: debug.Stack()})
 	}()
-	out, err = r.flow.Call(rc, &rc.run, c.out)
+	out, err = r.flow.Call(&w.runContext, &w.run, c.out)
 	returned = true
 	return out, err
 }

@@ -28,24 +28,24 @@ type task struct {
 
 	stage    stage
 	claim    store.Claim
-	attempts int  // failed runs that this process saw
-	tried    int  // number of the attempt that ran last; 0: none
-	faults   int  // failures in a row of a step after the run, for its backoff
-	kept     bool // its claim was not given up: the store did not answer
-	unsure   bool // or it was, and the answer was lost: the store is asked before the next turn
-	direct   bool // Handle's or Run's: Listen has no part in it
-	solo     bool // died with a process before: it is claimed alone, right before it runs
-	split    int  // of a batch that failed as a whole: the size of the next one; 0: any
+	rc       *runContext // of its run, or of the last; guarded by FlowRunner.mu, and the worker's who set it
+	attempts int         // failed runs that this process saw
+	tried    int         // number of the attempt that ran last; 0: none
+	faults   int         // failures in a row of a step after the run, for its backoff
+	kept     bool        // its claim was not given up: the store did not answer
+	unsure   bool        // or it was, and the answer was lost: the store is asked before the next turn
+	direct   bool        // Handle's or Run's: Listen has no part in it
+	solo     bool        // died with a process before: it is claimed alone, right before it runs
+	split    int         // of a batch that failed as a whole: the size of the next one; 0: any
 
 	verdict verdict
 	ended   verdict           // with stageBury and stageFinish: how it ends once that step is done
 	out     []eventflow.Event // results, until they are published
 	pubs    []pendingPublish  // results that some publisher refused
 
-	rc     atomic.Pointer[runContext] // while it runs
-	cancel atomic.Bool                // a fire's: its clock fired again, and cancels it
-	fenced atomic.Bool                // its claim or lock is gone: nothing may be published, finished or settled
-	leased atomic.Int64               // monotonic ns of the last claim or renewal that was confirmed; 0: not claimed
+	cancel atomic.Bool  // a fire's: its clock fired again, and cancels it
+	fenced atomic.Bool  // its claim or lock is gone: nothing may be published, finished or settled
+	leased atomic.Int64 // monotonic ns of the last claim or renewal that was confirmed; 0: not claimed
 
 	buried bool // its broker took it as a dead letter, and settled it with that
 }
@@ -158,11 +158,13 @@ func (t *task) reset() {
 	t.solo, t.holds, t.buried, t.direct, t.kept, t.unsure = false, false, false, false, false, false
 	t.claim.Fire, t.ended.err, t.verdict = nil, nil, verdict{}
 	t.out, t.pubs = nil, nil
-	t.rc.Store(nil)
-	if t.fenced.Load() {
+	t.rc = nil
+	if t.fenced.Load() { // storing costs more than to look
 		t.fenced.Store(false)
 	}
-	t.cancel.Store(false)
+	if t.cancel.Load() {
+		t.cancel.Store(false)
+	}
 	t.leased.Store(0)
 }
 

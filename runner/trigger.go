@@ -20,6 +20,8 @@ type source struct {
 	confirms bool              // a Subscriber: it tells when settlements are confirmed
 	probe    probe
 
+	group runGroup // of its runs; made by Listen
+
 	found []*lane // its receiver's: the lanes of what it has just received, nil where there is none yet
 
 	// Guarded by FlowRunner.mu.

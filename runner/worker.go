@@ -26,6 +26,7 @@ type worker struct {
 // at once.
 type chunk struct {
 	src    *source         // nil: fires, and the user's own loop
+	group  *runGroup       // of the runs of deliveries
 	tasks  []*task         // taken
 	run    []*task         // granted, in order; fixed while progress is set
 	base   context.Context // of the runs
@@ -52,11 +53,14 @@ type chunk struct {
 	seen     uint64 // progress when the keeper last looked; guarded by FlowRunner.mu
 
 	// Scratch, reused.
-	claims []store.Claim
-	ends   []store.Finish
-	out    []eventflow.Event
-	acks   []*eventflow.Delivery
-	with   []*task
+	scratch eventflow.Run // of the run under way: a flow that asks is given another
+	claims  []store.Claim
+	ends    []store.Finish
+	out     []eventflow.Event
+	acks    []*eventflow.Delivery
+	with    []*task
+
+	contexts []runContext // for the next runs; none was used yet
 }
 
 const taken = uint64(1<<32-1) << 32
@@ -116,6 +120,7 @@ func (r *FlowRunner) serve(w *worker) {
 			r.waking--
 			continue
 		}
+		r.arm(c)
 		r.active++
 		w.busy = true
 		w.turn++
@@ -125,11 +130,30 @@ func (r *FlowRunner) serve(w *worker) {
 		}
 		r.unlock()
 		r.do(c)
+		if c.contexts == nil { // as many as this time, and not under the lock
+			c.contexts = make([]runContext, len(c.tasks))
+		}
 		r.mu.Lock()
 		r.rest(w)
 	}
 	r.goroutineEnds()
 	r.unlock()
+}
+
+// arm gives the deliveries of a chunk the contexts of their runs, so that who finds one's lock lost can cancel it. The
+// caller holds FlowRunner.mu.
+func (r *FlowRunner) arm(c *chunk) {
+	if c.batch || c.tasks[0].stage != stageRun {
+		return
+	}
+	if len(c.contexts) < len(c.tasks) {
+		c.contexts = make([]runContext, len(c.tasks))
+	}
+	for i, t := range c.tasks {
+		t.rc = &c.contexts[i]
+		t.rc.of, t.rc.d = c.group, t.d
+	}
+	c.contexts = nil
 }
 
 // rest notes that a worker is done with its chunk. The caller holds FlowRunner.mu.
@@ -195,6 +219,7 @@ func (r *FlowRunner) goOn(c *chunk) {
 	default:
 		var whole bool
 		if ran, whole = r.runAll(c); !whole {
+			c.scratch = eventflow.Run{}
 			c.out = nil // who took the chunk publishes from it
 			r.took(c.start, ran)
 			if c.current != nil {
@@ -203,6 +228,7 @@ func (r *FlowRunner) goOn(c *chunk) {
 			return
 		}
 	}
+	c.scratch = eventflow.Run{} // a worker that rests keeps no event
 	r.took(c.start, ran)
 	r.flushOf(c, c.tasks)
 }
