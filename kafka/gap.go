@@ -99,11 +99,21 @@ func (s *subscriber) isGap(p *partition, err error) bool {
 }
 
 func (s *subscriber) gap(p *partition, x seek) {
-	s.gapSeeks = append(s.gapSeeks, x)
+	s.wantSeek(x)
 	if s.set.onGap == StopOnGap {
 		s.final = &GapError{Topic: s.topic, Partition: p.number, From: p.position, To: x.to, Err: x.err}
 		s.gapSeeks = nil
 	}
+}
+
+// wantSeek notes where the client has to go on with a partition, at the next poll. Until it does, it tells of the gap with
+// each fetch. The caller holds mu.
+func (s *subscriber) wantSeek(x seek) {
+	if i := slices.IndexFunc(s.gapSeeks, func(y seek) bool { return y.p == x.p }); i >= 0 {
+		s.gapSeeks[i] = x
+		return
+	}
+	s.gapSeeks = append(s.gapSeeks, x)
 }
 
 // seek makes the client go on behind gaps. The caller, who polls, does not hold mu.
@@ -117,7 +127,7 @@ func (s *subscriber) seek(xs []seek) {
 			o, ok := starts.Lookup(s.topic, x.p.number)
 			if err != nil || !ok || o.Err != nil { // asked again with the next poll
 				s.mu.Lock()
-				s.gapSeeks = append(s.gapSeeks, x)
+				s.wantSeek(x)
 				s.broken = s.b.explain("receive", s.topic, errors.Join(err, o.Err, x.err), false)
 				s.mu.Unlock()
 				continue
