@@ -17,6 +17,39 @@ func Event(cluster string, topicID [16]byte, r *kgo.Record) eventflow.Event {
 	return ev
 }
 
+// Events makes the events of records that are read together.
+func Events(cluster string, topicID [16]byte, records []*kgo.Record) []eventflow.Event {
+	rs := readings(cluster, topicID, records)
+	evs := make([]eventflow.Event, len(rs))
+	for i := range rs {
+		rs[i].ev = &evs[i]
+	}
+	new(subscriber).read(rs)
+	return evs
+}
+
+// Together reads records again and again, as a subscriber does.
+func Together(cluster string, topicID [16]byte, records []*kgo.Record) func() {
+	var s subscriber
+	rs := readings(cluster, topicID, records)
+	evs := make([]eventflow.Event, len(rs))
+	return func() {
+		for i := range rs {
+			evs[i] = eventflow.Event{}
+			rs[i].ev = &evs[i]
+		}
+		s.read(rs)
+	}
+}
+
+func readings(cluster string, topicID [16]byte, records []*kgo.Record) []reading {
+	rs := make([]reading, len(records))
+	for i, r := range records {
+		rs[i] = reading{rec: r, offset: r.Offset, origin: newOrigin(cluster, r.Topic, topicID, r.Partition)}
+	}
+	return rs
+}
+
 // Record makes the record of an event.
 func Record(topic string, structured bool, ev eventflow.Event) (*kgo.Record, error) {
 	var r kgo.Record

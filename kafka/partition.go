@@ -230,9 +230,8 @@ func (p *partition) finish(seq uint64, e *entry) {
 	p.done(seq, e)
 }
 
-// done notes that a record is done.
+// done notes that a record is done. Its lane is to be replaced then.
 func (p *partition) done(seq uint64, e *entry) {
-	l := e.lane
 	p.letGo(e)
 	p.bytes -= int(e.size)
 	if most := p.s.limits.bytes; p.s.bytes >= most && p.s.bytes-int(e.size) < most {
@@ -246,9 +245,7 @@ func (p *partition) done(seq uint64, e *entry) {
 	}
 	if before < p.until && p.prefix >= p.until {
 		p.placeAll()
-		return
 	}
-	p.replace(l)
 }
 
 func (p *partition) placeAll() {

@@ -14,29 +14,41 @@ type reading struct {
 	ev     *eventflow.Event
 }
 
-// read makes events of records, some at a time. The IDs of those that bring none share one string, so that one that is
-// kept keeps its neighbours', as a delivery does.
+// shortKey is how long a key may be, in bytes, to share memory with its neighbours'.
+const shortKey = 64
+
+// read makes events of records, some at a time. Their keys, and the IDs of those that bring none, share one string, so
+// that one that is kept keeps its neighbours', as a delivery does.
 func (s *subscriber) read(rs []reading) {
 	const together = 32
-	var ends [together]int
+	var ends [together]struct{ key, id int }
 	for len(rs) > 0 {
 		n := min(len(rs), together)
 		s.touched = touch(rs[:n])
 		text := s.text[:0]
 		for i := range rs[:n] {
 			r := &rs[i]
+			if key := r.rec.Key; len(key) <= shortKey {
+				text = append(text, key...)
+			} else {
+				r.ev.Key = string(key)
+			}
+			ends[i].key = len(text)
 			if !fromFields(r.rec, r.origin, r.ev) {
 				text = r.origin.appendID(text, r.offset)
 			}
-			ends[i] = len(text)
+			ends[i].id = len(text)
 		}
-		ids, start := string(text), 0
+		shared, start := string(text), 0
 		for i := range rs[:n] {
-			if end := ends[i]; end > start {
-				r := &rs[i]
-				r.ev.Source, r.ev.ID = r.origin.source, ids[start:end]
-				start = end
+			r, end := &rs[i], &ends[i]
+			if end.key > start {
+				r.ev.Key = shared[start:end.key]
 			}
+			if end.id > end.key {
+				r.ev.Source, r.ev.ID = r.origin.source, shared[end.key:end.id]
+			}
+			start = end.id
 		}
 		s.text = text
 		rs = rs[n:]

@@ -80,15 +80,17 @@ const (
 // A header of CloudEvents becomes an attribute whose value is a string; any other becomes one whose value is a []byte,
 // so that toRecord knows which it was.
 func fromRecord(r *kgo.Record, o *origin, ev *eventflow.Event) {
+	ev.Key = string(r.Key)
 	if !fromFields(r, o, ev) {
 		var buf [96]byte
 		ev.Source, ev.ID = o.source, string(o.appendID(buf[:0], r.Offset))
 	}
 }
 
-// fromFields is fromRecord without the source and the ID of a record that is no CloudEvent, and reports whether it is one.
+// fromFields is fromRecord without the key, and without the source and the ID of a record that is no CloudEvent; it
+// reports whether it is one.
 func fromFields(r *kgo.Record, o *origin, ev *eventflow.Event) (ce bool) {
-	ev.Key, ev.Data = string(r.Key), r.Value
+	ev.Data = r.Value
 	if len(r.Headers) > 0 {
 		ce = fromHeaders(r, o, ev)
 	}

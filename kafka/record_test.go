@@ -3,6 +3,7 @@ package kafka_test
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -135,6 +136,32 @@ func TestManyHeadersAreReadInOnePass(t *testing.T) {
 		hs = append(hs, header("ce_id", ""))
 	}
 	require.Len(t, kafka.Event("c", topicID, &kgo.Record{Topic: "t", Headers: hs}).Attributes, n)
+}
+
+// Events that are read together share memory, and are the same as each read alone.
+func TestRecordsReadTogetherAreTheSameEvents(t *testing.T) {
+	t.Parallel()
+	keys := [][]byte{nil, {}, []byte("k"), []byte(strings.Repeat("s", 64)), []byte(strings.Repeat("l", 65)), {0, 0xff}}
+	binary := []kgo.RecordHeader{header("ce_specversion", "1.0"), header("ce_id", "7"), header("ce_source", "s"), header("trace", "1")}
+	headers := [][]kgo.RecordHeader{nil, binary, {header("trace", "1")}, {header("content-type", "application/cloudevents+json")}}
+	var rs []*kgo.Record
+	for i := range int64(200) {
+		r := &kgo.Record{Topic: "t", Partition: int32(i % 3), Offset: i * i, Key: keys[i%6], Headers: headers[i/6%4]}
+		if r.Value = []byte("v"); i/6%4 == 3 {
+			r.Value = []byte(`{"specversion":"1.0","id":"8","source":"s","type":"t","data":"v"}`)
+		}
+		rs = append(rs, r)
+	}
+	for i, ev := range kafka.Events("c", topicID, rs) {
+		require.Equal(t, kafka.Event("c", topicID, rs[i]), ev, i)
+	}
+}
+
+//nolint:paralleltest // allocations are the process's
+func TestPlainRecordsReadTogetherShareOneAllocation(t *testing.T) {
+	r := &kgo.Record{Topic: "t", Key: []byte("key"), Value: []byte("v"), Offset: 1 << 40}
+	read := kafka.Together("c", topicID, slices.Repeat([]*kgo.Record{r}, 32))
+	require.InDelta(t, 1, testing.AllocsPerRun(100, read), 0)
 }
 
 //nolint:paralleltest // allocations are the process's

@@ -22,6 +22,7 @@ func (p *partition) Settle(ds []*eventflow.Delivery, st eventflow.Settlement) {
 		s.tellSettled(ds, s.lost("the partition is another's"))
 		return
 	}
+	var done *lane // what was acknowledged last is of it; neighbours often share one
 	for _, d := range ds {
 		seq := d.Token()
 		e := p.at(seq)
@@ -31,6 +32,10 @@ func (p *partition) Settle(ds []*eventflow.Delivery, st eventflow.Settlement) {
 		}
 		switch st.Verb {
 		case eventflow.Ack:
+			if done != nil && done != e.lane {
+				p.replace(done)
+			}
+			done = e.lane
 			p.finish(seq, e)
 			p.pending = append(p.pending, d)
 			s.unconfirmed++
@@ -45,6 +50,9 @@ func (p *partition) Settle(ds []*eventflow.Delivery, st eventflow.Settlement) {
 		default:
 			p.takeBack(d, st.After)
 		}
+	}
+	if done != nil {
+		p.replace(done)
 	}
 	if s.unconfirmed >= max(s.open, 1) || s.many() {
 		s.kickCommit()

@@ -415,7 +415,9 @@ func (x *transactor) committed(us []*unit) {
 			if e.freed == eventflow.Ack {
 				acked = append(acked, e.d)
 			}
+			l := e.lane
 			p.done(seq, e)
+			p.replace(l)
 		}
 	}
 	x.in, x.cancel, x.failing = nil, nil, false
@@ -478,7 +480,9 @@ func (p *partition) freed(e *entry) {
 	switch verb {
 	case 0: // held as before
 	case eventflow.Ack:
+		l := e.lane
 		p.finish(d.Token(), e)
+		p.replace(l)
 		p.pending = append(p.pending, d)
 		p.s.unconfirmed++
 	case eventflow.Nack:
