@@ -140,7 +140,7 @@ func (m *massacre) join() {
 	p.Name = "process-" + strconv.Itoa(len(m.all)+1)
 	text, err := json.Marshal(p.victim)
 	require.NoError(m.t, err)
-	p.cmd = exec.CommandContext(m.t.Context(), os.Args[0], "-test.run=^TestVictim$")
+	p.cmd = exec.CommandContext(m.t.Context(), os.Args[0], "-test.run=^TestVictim$", "-test.timeout=1h") // should it outlive us
 	p.cmd.Env = append(os.Environ(), victimOf+"="+string(text))
 	p.cmd.Stdout, p.cmd.Stderr = &p.said, &p.said
 	require.NoError(m.t, p.cmd.Start())
