@@ -42,8 +42,9 @@ type Memory struct {
 	closed  bool
 	fence   int // of the newest grant of any key: a key that was forgotten gets a higher one all the same
 	keys    keys
+	ended   ended
+	hashes  [ahead]uint64  // of the IDs that are being claimed
 	warmed  uint64         // what warm read: without a use the compiler would not read it
-	ended   list           // done, in the order of their ends
 	fires   list           // fires that are not done, in the order of their claims
 	reapAt  int64          // no unfinished key outlives the window before
 	slots   map[slot]int32 // by the name, who holds it
@@ -177,7 +178,7 @@ func (m *Memory) Close() error {
 	defer m.mu.Unlock()
 	m.closed = true
 	m.keys = keys{}
-	m.ended, m.fires = list{}, list{}
+	m.ended, m.fires = ended{}, list{}
 	m.slots, m.wanted, m.cursors = nil, nil, cursors{}
 	return nil
 }

@@ -3,6 +3,8 @@ package store_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -44,6 +46,67 @@ func BenchmarkMemoryClaimFinishAtCapacity(b *testing.B) {
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*chunk), "ns/key")
 		})
 	}
+}
+
+// The same as at capacity, while something else goes through the caches between chunks, as the fetch buffers of a
+// consumer do: the store finds most of what it touches in memory, or in the last cache. The keys are new, as are their
+// strings; the ends of a chunk come in another order than its claims. Only the store's calls are timed.
+func BenchmarkMemoryClaimFinishCold(b *testing.B) {
+	const chunk = 64
+	other := make([]uint64, 4<<20/8)
+	rnd := rand.New(rand.NewPCG(1, 2))
+	m := store.NewMemory()
+	cs, fs, order := make([]store.Claim, chunk), make([]store.Finish, chunk), rnd.Perm(chunk)
+	var ends [chunk]int
+	var text []byte
+	made := 0
+	ctx := b.Context()
+	step := func() (claim, finish time.Duration) {
+		text = text[:0]
+		for i := range cs {
+			text = append(text, "MkU3OEVBNTcwNTJENDM2Qk/3/"...)
+			text = strconv.AppendInt(text, int64(100_000_000+made), 10)
+			made++
+			ends[i] = len(text)
+		}
+		ids, from := string(text), 0
+		for i := range cs {
+			cs[i].Key = eventflow.Key{Flow: "thumbnail", Binding: "uploads", Source: "kafka://uploads", ID: ids[from:ends[i]]}
+			from = ends[i]
+		}
+		rnd.Shuffle(chunk, func(i, j int) { order[i], order[j] = order[j], order[i] })
+		for i, o := range order {
+			fs[i] = store.Finish{Claim: &cs[o], State: store.Terminal, Outcome: eventflow.Succeeded}
+		}
+		t0 := time.Now()
+		err := m.Claim(ctx, "bench", time.Minute, cs)
+		t1 := time.Now()
+		if err != nil || cs[0].Status != store.Granted {
+			b.Fatal(cs[0].Status, err)
+		}
+		t2 := time.Now()
+		err = m.Finish(ctx, "bench", fs)
+		t3 := time.Now()
+		if err != nil || fs[0].Fenced {
+			b.Fatal(fs[0].Fenced, err)
+		}
+		return t1.Sub(t0), t3.Sub(t2)
+	}
+	for range 5 * store.DefaultCapacity / chunk {
+		step()
+	}
+	b.ResetTimer()
+	var claim, finish time.Duration
+	for range b.N {
+		for i := 0; i < len(other); i += 8 {
+			other[i]++
+		}
+		c, f := step()
+		claim, finish = claim+c, finish+f
+	}
+	b.ReportMetric(float64(claim.Nanoseconds())/float64(b.N*chunk), "claim-ns/key")
+	b.ReportMetric(float64(finish.Nanoseconds())/float64(b.N*chunk), "finish-ns/key")
+	b.ReportMetric(0, "ns/op") // it holds what goes through the caches
 }
 
 // The yardstick: the same with a Go map, a mutex and a ring of keys, and nothing of what a store promises besides.

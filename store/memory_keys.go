@@ -35,7 +35,7 @@ type meta struct {
 	owner    int32
 	space    int32 // of the rest of the key
 	prev     int32 // in the list that it is in, if any
-	next     int32 // as prev; of an unused record, the next unused one
+	next     int32 // as prev; done: its place among those; of an unused record, the next unused one
 	hash     uint32
 	attempts int32
 	state    state
@@ -53,17 +53,15 @@ type space struct {
 	next int32         // of one that was given up, the next such
 }
 
-// keys is a hash table of records with linear probing. An entry is the record's index and, above it, the key's hash, so
-// that a probe looks at no record but the one it finds, and removing looks at none.
+// keys are the records and what finds them.
 type keys struct {
-	capacity int
-	used     int
-	seed     maphash.Seed
-	table    []uint64 // 0: empty; a power of two long, at most half full
-	records  pages[record]
-	unused   int32 // a list of the records that are not used now
-	ids      ids
-	owners   owners
+	used    int
+	seed    maphash.Seed
+	table   table
+	records pages[record]
+	unused  int32 // a list of the records that are not used now
+	ids     ids
+	owners  owners
 
 	spaces map[eventflow.Key]int32
 	byID   []space
@@ -72,9 +70,8 @@ type keys struct {
 }
 
 func (ks *keys) init(capacity int) {
-	ks.capacity = capacity
 	ks.seed = maphash.MakeSeed()
-	ks.table = make([]uint64, 64)
+	ks.table.init(capacity, &ks.records)
 	ks.spaces = make(map[eventflow.Key]int32)
 	ks.byID = make([]space, 1, 8) // index 0 is no space
 	ks.owners.init()
@@ -86,23 +83,24 @@ func (ks *keys) at(i int32) *record { return ks.records.at(i) }
 type probe struct {
 	space int32
 	hash  uint32
-	index int32 // of the record; 0: there is none
+	index int32   // of the record; 0: there is none
+	last  *bucket // where an entry goes when there is none
 }
 
-// probe looks for a key that may be added.
-func (ks *keys) probe(k *eventflow.Key) probe {
-	p := probe{space: ks.spaceOf(k)}
-	if p.space == 0 {
-		p.space = ks.addSpace(k)
+// probe looks for a key that may be added. hash is of its ID.
+func (ks *keys) probe(p *probe, k *eventflow.Key, hash uint64) {
+	s := ks.spaceOf(k)
+	if s == 0 {
+		s = ks.addSpace(k)
 	}
-	ks.byID[p.space].n++
-	p.hash = ks.hash(p.space, k.ID)
-	p.index = ks.lookup(p.space, p.hash, k.ID)
-	return p
+	sp := &ks.byID[s]
+	sp.n++
+	p.space, p.hash = s, salted(hash, sp.salt)
+	p.index, p.last = ks.lookup(s, p.hash, k.ID)
 }
 
 // release ends a look-up after which nothing is added.
-func (ks *keys) release(p probe) { ks.drop(p.space) }
+func (ks *keys) release(p *probe) { ks.drop(p.space) }
 
 // find looks for a key that is not going to be added; 0 when there is none.
 func (ks *keys) find(k *eventflow.Key) int32 {
@@ -110,7 +108,8 @@ func (ks *keys) find(k *eventflow.Key) int32 {
 	if s == 0 {
 		return 0
 	}
-	return ks.lookup(s, ks.hash(s, k.ID), k.ID)
+	i, _ := ks.lookup(s, salted(ks.hash(k.ID), ks.byID[s].salt), k.ID)
+	return i
 }
 
 // is reports whether record i, which may be anything, is that of k.
@@ -129,32 +128,40 @@ func (ks *keys) key(i int32) eventflow.Key {
 	return k
 }
 
-func (ks *keys) hash(s int32, id string) uint32 {
-	return uint32((maphash.String(ks.seed, id) ^ ks.byID[s].salt) >> 32)
-}
+func (ks *keys) hash(id string) uint64 { return maphash.String(ks.seed, id) }
 
-func (ks *keys) lookup(s int32, hash uint32, id string) int32 {
-	mask := uint32(len(ks.table) - 1)
-	for h := hash & mask; ; h = (h + 1) & mask {
-		e := ks.table[h]
-		if e == 0 {
-			return 0
+func salted(hash, salt uint64) uint32 { return uint32((hash ^ salt) >> 32) }
+
+// lookup gives the record of a key, 0 when there is none, and the last bucket that it looked at.
+func (ks *keys) lookup(s int32, hash uint32, id string) (int32, *bucket) {
+	t := &ks.table
+	high := ^t.index
+	for b := t.bucket(hash); ; {
+		for _, e := range &b.e {
+			if (e^hash)&high != 0 {
+				continue
+			}
+			i := int32(e &^ high)
+			if i == 0 {
+				break
+			}
+			if t.live(e) == 0 {
+				continue // the key's own, maybe, from before it was forgotten: its record need not be read
+			}
+			if r := ks.at(i); r.hash == hash && r.space == s && ks.ids.is(r, id) {
+				return i, b
+			}
 		}
-		if e>>32 != uint64(hash) {
-			continue
+		next := t.next(b)
+		if next == nil {
+			return 0, b
 		}
-		i := int32(uint32(e))
-		if r := ks.at(i); r.space == s && ks.ids.is(r, id) {
-			return i
-		}
+		b = next
 	}
 }
 
 // add makes the record of a key that p did not find. The space is held by the record from now on.
-func (ks *keys) add(p probe, id string) int32 {
-	if 2*(ks.used+1) > len(ks.table) {
-		ks.grow()
-	}
+func (ks *keys) add(p *probe, id string) int32 {
 	i := ks.unused
 	if i != 0 {
 		ks.unused = ks.at(i).next
@@ -165,45 +172,17 @@ func (ks *keys) add(p probe, id string) int32 {
 	r.meta = meta{space: p.space, hash: p.hash, state: idle}
 	ks.ids.set(r, id)
 	ks.used++
-	ks.put(uint64(p.hash)<<32 | uint64(uint32(i)))
+	ks.table.put(p.last, p.hash, i)
+	if ks.used > perBucket*int(ks.table.buckets.made) {
+		ks.table.grow()
+	}
 	return i
 }
 
-func (ks *keys) put(e uint64) {
-	mask := uint32(len(ks.table) - 1)
-	h := uint32(e>>32) & mask
-	for ks.table[h] != 0 {
-		h = (h + 1) & mask
-	}
-	ks.table[h] = e
-}
-
-func (ks *keys) grow() {
-	was := ks.table
-	ks.table = make([]uint64, 2*len(was))
-	for _, e := range was {
-		if e != 0 {
-			ks.put(e)
-		}
-	}
-}
-
-// remove forgets a record that is in no list.
+// remove forgets a record that is in no list. Its entry is stale from now on.
 func (ks *keys) remove(i int32) {
 	r := ks.at(i)
-	mask := uint32(len(ks.table) - 1)
-	h := r.hash & mask
-	for ks.table[h] != uint64(r.hash)<<32|uint64(uint32(i)) {
-		h = (h + 1) & mask
-	}
-	// Move back what would no longer be found: an entry whose home is not between the hole and its place.
-	for j := (h + 1) & mask; ks.table[j] != 0; j = (j + 1) & mask {
-		if home := uint32(ks.table[j]>>32) & mask; (j-home)&mask >= (j-h)&mask {
-			ks.table[h] = ks.table[j]
-			h = j
-		}
-	}
-	ks.table[h] = 0
+	ks.table.forget(i)
 	ks.drop(r.space)
 	ks.owners.drop(r.owner)
 	ks.ids.drop(r)

@@ -192,6 +192,24 @@ func TestFullStoreForgetsWhatNobodyTouchedForTheWindow(t *testing.T) {
 	})
 }
 
+// To make room, a call may forget keys that it asks for itself: those need room again.
+func TestFullStoreCountsWhatItForgetsOfTheCall(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := store.NewMemory(store.Capacity(3), store.Window(time.Hour))
+		for _, id := range []string{"1", "2", "3"} {
+			granted(t, m, time.Minute, key(id))
+		}
+		time.Sleep(2 * time.Hour)
+		cs := []store.Claim{{Key: key("1")}, {Key: key("4")}, {Key: key("5")}, {Key: key("6")}}
+		var full *store.FullError
+		require.ErrorAs(t, m.Claim(t.Context(), owner, time.Minute, cs), &full)
+		require.Equal(t, store.FullError{Capacity: 3, Asked: 4}, *full)
+		require.NoError(t, m.Claim(t.Context(), owner, time.Minute, cs[:3]))
+		require.Equal(t, 3, m.Len())
+	})
+}
+
 func TestClaimOfAForgottenKeyIsFenced(t *testing.T) {
 	t.Parallel()
 	m := store.NewMemory(store.Capacity(1))
