@@ -66,8 +66,8 @@ var plantedFaults = []plantedFault{
 		"a claim is renewed after it has ended", "runner/retire.go", "\tif t.stage == stageRun && !t.kept {\n\t\tt.leased.Store(0)\n\t}\n", "",
 		[]rule{renewsOwn, claimedFirst},
 	},
-	{"a lost lock does not cancel", "runner/receive.go", "rc.cancel(causeOfLoss(err))", "_ = rc", []rule{cancelled}},
-	{"a lapsed claim does not cancel", "runner/keeper.go", "rc.cancel(cause)", "_ = cause", []rule{cancelled}},
+	{"a lost lock does not cancel", "runner/receive.go", "t.rc.cancel(causeOfLoss(err))", "_ = t.rc", []rule{cancelled}},
+	{"a lapsed claim does not cancel", "runner/keeper.go", "t.rc.cancel(cause)", "_ = cause", []rule{cancelled}},
 	{"claims are not renewed", "runner/keeper.go", "if age >= r.c.lease/3 {", "if age >= r.c.lease*3 {", []rule{cancelled, fenced, claimedFirst, promptly, exactly, nothingLost}},
 	{"a fire that was left is not taken over", "runner/sweep.go", "tm != nil && r.adopt(tm, key)", "tm != nil && false", []rule{fireOnce}},
 	{
