@@ -31,7 +31,7 @@ var plantedFaults = []plantedFault{
 	{"acknowledged before its results are published", "runner/flush.go", "\t} else {\n\t\tr.publish(c, ts)", "\t} else {\n\t\tr.settle(c, ts)\n\t\tr.publish(c, ts)", []rule{ackLast}},
 	{
 		"held by another is read as done", "runner/claim.go", "verdict{turn: turnParked, reason: reasonElsewhere, after:",
-		"verdict{turn: turnEnd, outcome: eventflow.Duplicate, verb: eventflow.Ack, after:", []rule{ackLast},
+		"verdict{turn: turnEnd, outcome: eventflow.Duplicate, verb: eventflow.Ack, after:", []rule{ackLast, laneOrder},
 	},
 	{"a failed run is finished as terminal", "runner/claim.go", "f.State, f.Err = store.Failed,", "f.State, f.Outcome, f.Err = store.Terminal, eventflow.Failed,", []rule{finishLast, exactly}},
 	{
