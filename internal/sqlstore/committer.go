@@ -18,6 +18,13 @@ const maxBatch = 4096
 // While a transaction is under way for less than this, another begins only when more calls wait than it has.
 const patience = 50 * time.Millisecond
 
+// Those who were answered together are waited for until so many times in a row nobody queued a call while others could run,
+// and for no longer than this: what else the process does may take its time.
+const (
+	lulls     = 20
+	gatherFor = 100 * time.Microsecond
+)
+
 // committer writes the calls that wait in one transaction. While one is under way the next calls gather, so under load
 // a transaction serves many. A lone call waits for nobody; where there is one lane it is written by its own goroutine,
 // because waking another takes as long as the rest of the transaction.
@@ -36,6 +43,7 @@ type committer struct {
 	queue     []*request // as long as there are callers that wait, and what they left
 	open      []open     // what is under way
 	many      bool       // the last transaction was of several calls
+	answered  int        // how many calls the last that ended was of
 	gathering bool       // a lane lets others run, so that they queue their calls
 	late      *time.Timer
 	closed    bool
@@ -170,11 +178,17 @@ func (c *committer) mayBegin() bool {
 }
 
 // gathered reports whether calls wait. Those who were answered together come back one after the other: as long as more
-// come, whoever can run goes first, or the first of them would have a transaction of its own and the others wait for it.
+// come, or may soon, whoever can run goes first, or the first of them would have a transaction of its own and the others
+// wait for it.
 func (c *committer) gathered() bool {
 	c.gathering = true
-	for n := 0; n != len(c.queue) && n < maxBatch; {
-		n = len(c.queue)
+	start := time.Now()
+	for n, lull := 0, 0; len(c.queue) > 0 && n < maxBatch; {
+		if now := len(c.queue); now != n {
+			n, lull = now, 0
+		} else if lull++; n >= c.answered || lull > lulls || time.Since(start) > gatherFor {
+			break
+		}
 		c.mu.Unlock()
 		runtime.Gosched()
 		c.mu.Lock()
@@ -207,6 +221,7 @@ func (c *committer) answer(reqs []*request, err error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.answered = len(reqs)
 	c.queue = append(c.queue, backs...)
 	c.open = slices.DeleteFunc(c.open, func(o open) bool { return o.first == reqs[0] })
 	if len(c.queue) > 0 || c.closed {
