@@ -59,7 +59,6 @@ func TestWhereALostPartitionGoesOnIsAskedUntilItIsAnswered(t *testing.T) {
 			require.ErrorIs(t, err, kerr.UnknownServerError)
 			require.NotErrorIs(t, err, eventflow.ErrFatal)
 			faults++
-
 		}
 		for _, d := range ds {
 			got = append(got, string(d.Event.Data))

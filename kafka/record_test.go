@@ -142,8 +142,8 @@ func TestManyHeadersAreReadInOnePass(t *testing.T) {
 func TestRecordsReadTogetherAreTheSameEvents(t *testing.T) {
 	t.Parallel()
 	keys := [][]byte{nil, {}, []byte("k"), []byte(strings.Repeat("s", 64)), []byte(strings.Repeat("l", 65)), {0, 0xff}}
-	binary := []kgo.RecordHeader{header("ce_specversion", "1.0"), header("ce_id", "7"), header("ce_source", "s"), header("trace", "1")}
-	headers := [][]kgo.RecordHeader{nil, binary, {header("trace", "1")}, {header("content-type", "application/cloudevents+json")}}
+	cloudEvent := []kgo.RecordHeader{header("ce_specversion", "1.0"), header("ce_id", "7"), header("ce_source", "s"), header("trace", "1")}
+	headers := [][]kgo.RecordHeader{nil, cloudEvent, {header("trace", "1")}, {header("content-type", "application/cloudevents+json")}}
 	var rs []*kgo.Record
 	for i := range int64(200) {
 		r := &kgo.Record{Topic: "t", Partition: int32(i % 3), Offset: i * i, Key: keys[i%6], Headers: headers[i/6%4]}
