@@ -202,8 +202,8 @@ func (r *FlowRunner) cancelFires(tm *timer) {
 			continue
 		}
 		t.cancel.Store(true)
-		if t.rc != nil {
-			t.rc.cancel(eventflow.ErrOverlap)
+		if rc := t.context(); rc != nil {
+			rc.cancel(eventflow.ErrOverlap)
 		}
 		select {
 		case t.fire.stir <- struct{}{}: // of a backfilled one; it is stirred already when there is no room

@@ -117,8 +117,9 @@ func (r *FlowRunner) handleTo(ctx context.Context, t *task, res *Result) {
 		lone := &struct {
 			group   runGroup
 			context [1]runContext
+			scratch eventflow.Run
 		}{group: runGroup{r: r, parent: ctx}}
-		c.group, c.contexts = &lone.group, lone.context[:]
+		c.group, c.contexts, c.scratch = &lone.group, lone.context[:], &lone.scratch
 		r.mu.Lock()
 		r.arm(c)
 		r.unlock()

@@ -163,8 +163,8 @@ func (r *FlowRunner) renewDue() time.Duration {
 // FlowRunner.mu.
 func (r *FlowRunner) fenceOff(t *task, cause error) {
 	t.fenced.Store(true)
-	if t.rc != nil {
-		t.rc.cancel(cause)
+	if rc := t.context(); rc != nil {
+		rc.cancel(cause)
 	}
 }
 

@@ -28,7 +28,7 @@ func (e *PanicError) Error() string {
 // runOne runs the flow for one task and gives it a verdict.
 func (r *FlowRunner) runOne(c *chunk, t *task) {
 	t.tried = t.failed() + 1
-	rc, run := t.rc, &c.scratch
+	rc, run := t.rc, c.scratch
 	if t.d == nil {
 		rc, run = r.fireRun(c, t)
 	} else {
@@ -61,9 +61,7 @@ func (r *FlowRunner) fireRun(c *chunk, t *task) (*runContext, *eventflow.Run) {
 	w.run.Init(r.flow, t.key)
 	w.run.Fire = &t.fire.Fire
 	r.useCodecs(&w.run, nil)
-	r.mu.Lock()
-	t.rc = &w.runContext
-	r.unlock()
+	t.fire.rc.Store(&w.runContext)
 	return &w.runContext, &w.run
 }
 

@@ -28,7 +28,7 @@ type task struct {
 
 	stage    stage
 	claim    store.Claim
-	rc       *runContext // of its run, or of the last; guarded by FlowRunner.mu, and the worker's who set it
+	rc       *runContext // of a delivery's run, or the last; guarded by FlowRunner.mu, and the worker's who set it
 	attempts int         // failed runs that this process saw
 	tried    int         // number of the attempt that ran last; 0: none
 	faults   int         // failures in a row of a step after the run, for its backoff
@@ -166,6 +166,14 @@ func (t *task) reset() {
 		t.cancel.Store(false)
 	}
 	t.leased.Store(0)
+}
+
+// context is that of the task's run, or of its last; nil when there was none. The caller holds FlowRunner.mu.
+func (t *task) context() *runContext {
+	if t.fire != nil {
+		return t.fire.rc.Load()
+	}
+	return t.rc
 }
 
 // failed is how many runs of the task failed, as far as anybody knows.

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/eventflow-go/eventflow"
@@ -82,6 +83,8 @@ type fire struct {
 
 	backfill bool          // it waits for whoever runs its clock, or itself, whatever the policy
 	stir     chan struct{} // of a backfilled one, capacity 1: it is cancelled, and need not wait for its next attempt
+
+	rc atomic.Pointer[runContext] // of its run, or of the last. Not under the lock: a thousand clocks may fire at once
 }
 
 // timer gives the time trigger of that name, nil when there is none.

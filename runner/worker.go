@@ -53,7 +53,7 @@ type chunk struct {
 	seen     uint64 // progress when the keeper last looked; guarded by FlowRunner.mu
 
 	// Scratch, reused.
-	scratch eventflow.Run // of the run under way: a flow that asks is given another
+	scratch *eventflow.Run // of a delivery's run under way: a flow that asks is given another; nil: fires
 	claims  []store.Claim
 	ends    []store.Finish
 	out     []eventflow.Event
@@ -107,6 +107,9 @@ func (r *FlowRunner) workOn(w *worker) {
 func (r *FlowRunner) serve(w *worker) {
 	c := &w.chunk
 	c.base, c.io, c.asking, c.stop = r.base, r.io, r.asking, r.stop
+	if c.scratch == nil {
+		c.scratch = new(eventflow.Run)
+	}
 	for {
 		if !r.take(c) {
 			if r.closing {
@@ -219,7 +222,7 @@ func (r *FlowRunner) goOn(c *chunk) {
 	default:
 		var whole bool
 		if ran, whole = r.runAll(c); !whole {
-			c.scratch = eventflow.Run{}
+			c.forget()
 			c.out = nil // who took the chunk publishes from it
 			r.took(c.start, ran)
 			if c.current != nil {
@@ -228,9 +231,16 @@ func (r *FlowRunner) goOn(c *chunk) {
 			return
 		}
 	}
-	c.scratch = eventflow.Run{} // a worker that rests keeps no event
+	c.forget()
 	r.took(c.start, ran)
 	r.flushOf(c, c.tasks)
+}
+
+// forget lets go of the last run: a worker that rests keeps no event.
+func (c *chunk) forget() {
+	if c.scratch != nil {
+		*c.scratch = eventflow.Run{}
+	}
 }
 
 func (r *FlowRunner) took(start time.Time, n int) {

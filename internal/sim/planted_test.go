@@ -67,7 +67,7 @@ var plantedFaults = []plantedFault{
 		[]rule{renewsOwn, claimedFirst},
 	},
 	{"a lost lock does not cancel", "runner/receive.go", "t.rc.cancel(causeOfLoss(err))", "_ = t.rc", []rule{cancelled}},
-	{"a lapsed claim does not cancel", "runner/keeper.go", "t.rc.cancel(cause)", "_ = cause", []rule{cancelled}},
+	{"a lapsed claim does not cancel", "runner/keeper.go", "rc.cancel(cause)", "_, _ = rc, cause", []rule{cancelled}},
 	{"claims are not renewed", "runner/keeper.go", "if age >= r.c.lease/3 {", "if age >= r.c.lease*3 {", []rule{cancelled, fenced, claimedFirst, promptly, exactly, nothingLost}},
 	{"a fire that was left is not taken over", "runner/sweep.go", "tm != nil && r.adopt(tm, key)", "tm != nil && false", []rule{fireOnce}},
 	{
