@@ -39,14 +39,8 @@ func (w *world) refuseListings(n int) {
 func TestWhereALostPartitionGoesOnIsAskedUntilItIsAnswered(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
-	w.produce(20, number)
-	b, _ := w.broker()
-	s := w.subscriber(b)
-	take(t, s, 1)[0].Ack()
-	require.NoError(t, s.Close(t.Context()))
-	require.NoError(t, w.DeleteRecords("one", 0, 10))
-
-	s = w.subscriber(b, kafka.OnGap(kafka.ContinueOnGap))
+	b := w.overtaken()
+	s := w.subscriber(b, kafka.OnGap(kafka.ContinueOnGap))
 	w.refuseListings(3)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()

@@ -604,18 +604,25 @@ func TestZstdBombStopsOrIsPassedButNeverUnpacked(t *testing.T) {
 	require.EqualValues(t, 7, w.committed())
 }
 
-func TestRetentionThatOvertakesStopsOrIsPassed(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, nil)
+// overtaken gives a broker whose group has committed offset 1 of a partition that has offsets 10 to 19.
+func (w *world) overtaken() *kafka.Broker {
+	w.t.Helper()
 	w.produce(20, number)
 	b, _ := w.broker()
 	s := w.subscriber(b)
-	take(t, s, 5)[0].Ack()
-	require.NoError(t, s.Close(t.Context()))
-	require.EqualValues(t, 1, w.committed())
-	require.NoError(t, w.DeleteRecords("one", 0, 10))
+	take(w.t, s, 5)[0].Ack()
+	require.NoError(w.t, s.Close(w.t.Context()))
+	require.EqualValues(w.t, 1, w.committed())
+	require.NoError(w.t, w.DeleteRecords("one", 0, 10))
+	return b
+}
 
-	s = w.subscriber(b)
+func TestRetentionThatOvertakesStopsOrIsPassed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	b := w.overtaken()
+
+	s := w.subscriber(b)
 	_, err := s.Next(t.Context(), eventflow.Want{Events: 10})
 	var gap *kafka.GapError
 	require.ErrorAs(t, err, &gap)
